@@ -1,0 +1,32 @@
+"""How a store keeps roots. `contract` says what every backend promises; each other module keeps it one way."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.backends.contract import Backend
+
+# name -> module:class. A third party's comes by the entry point group `treesmith.backends`.
+BUILT_IN = {
+    "overlay": "treesmith.backends.overlay:Overlay",
+    "copy": "treesmith.backends.copy:Copy",
+}
+
+
+def keeper(name: str, store: str) -> "Backend":
+    """The backend `name` for the store at absolute path `store`. Error: no such backend."""
+    import importlib
+
+    from treesmith.errors import NotFoundError
+
+    target = BUILT_IN.get(name) or _installed(name)
+    if not target:
+        raise NotFoundError(f"no backend {name!r}", hint=f"built in: {', '.join(BUILT_IN)}")
+    module, _, cls = target.partition(":")
+    backend: Backend = getattr(importlib.import_module(module), cls)(store)
+    return backend
+
+
+def _installed(name: str) -> str:
+    """Asked only on a miss: importlib.metadata costs 40 ms."""
+    from importlib.metadata import entry_points
+
+    return next((point.value for point in entry_points(group="treesmith.backends", name=name)), "")

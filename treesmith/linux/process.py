@@ -1,0 +1,46 @@
+"""Namespaces, clone3 and what a process gives up before it executes something else."""
+
+import os
+
+from treesmith.linux.call import packed, syscall
+
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 1 << 25, 1 << 26, 1 << 27
+NEWUSER, NEWPID, NEWNET = 1 << 28, 1 << 29, 1 << 30
+_INTO_CGROUP = 1 << 33
+_SIGCHLD = 17
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 38, 36
+PR_CAPBSET_READ = 23
+_CLOSE_RANGE_CLOEXEC = 4
+
+
+def clone3(flags: int, cgroup: "int | None" = None) -> int:
+    """fork(2) into new namespaces, and into the cgroup2 whose directory `cgroup` is. Returns 0 in the child.
+
+    None of Python's or libc's fork hooks run: the caller must have one thread only.
+    """
+    if cgroup is not None:
+        flags |= _INTO_CGROUP
+    arguments = packed(8, flags, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup or 0)
+    return syscall("clone3", arguments, len(arguments), what="clone3")
+
+
+def unshare(flags: int) -> None:
+    syscall("unshare", flags, what=f"unshare {flags:#x}")
+
+
+def setns(fd: int, flags: int = 0) -> None:
+    syscall("setns", fd, flags, what="setns")
+
+
+def prctl(option: int, value: int = 0) -> int:
+    return syscall("prctl", option, value, what=f"prctl {option} {value}")
+
+
+def sethostname(name: str) -> None:
+    syscall("sethostname", os.fsencode(name), len(os.fsencode(name)), what="sethostname")
+
+
+def close_on_exec(first: int) -> None:
+    """Mark every descriptor from `first` on; nothing is closed before the exec."""
+    syscall("close_range", first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC, what="close_range")
