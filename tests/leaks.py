@@ -1,0 +1,69 @@
+"""What a test may not leave behind on the host: mounts, processes, cgroups, loop devices, container records."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever loses its own, so that no process of a test can hide by daemonising."""
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def mounts() -> set[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {f"mount {fields[4]} ({fields[0]})" for fields in map(str.split, lines)}
+
+
+def loops() -> set[str]:
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return {f"loop device {file.parent.parent.name}: {file.read_text().strip()}" for file in files}
+
+
+def cgroups() -> set[str]:
+    found = set()
+    for folder, subfolders, _ in os.walk("/sys/fs/cgroup"):
+        found |= {f"cgroup {folder}/{name}" for name in subfolders if name.startswith("treesmith")}
+    return found
+
+
+def records() -> set[str]:
+    return {f"record {path}" for path in Path("/run/treesmith").rglob("*") if not path.is_dir()}
+
+
+def processes() -> set[str]:
+    """Our descendants, orphans included; our own dead ones do not count."""
+    children: dict[int, list[tuple[int, str]]] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        name, _, rest = stat.partition("(")[2].rpartition(")")
+        state, parent = rest.split()[:2]
+        if state != "Z" or int(parent) != os.getpid():
+            children.setdefault(int(parent), []).append((int(entry.name), name))
+    found, queue = set(), [os.getpid()]
+    while queue:
+        for pid, name in children.get(queue.pop(), []):
+            found.add(f"process {pid} ({name})")
+            queue.append(pid)
+    return found
+
+
+def state() -> set[str]:
+    return mounts() | loops() | cgroups() | records() | processes()
+
+
+def since(before: set[str], patience: float = 3.0) -> set[str]:
+    """What is there now and was not `before`. What goes within `patience` s is no leak: the kernel is lazy."""
+    end = time.monotonic() + patience
+    while (left := state() - before) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
