@@ -1,0 +1,143 @@
+"""treesmith beside its rivals: medians and ratios from one run. Run by ci/bench; `run.py GROUP…` runs only those.
+
+Everything is done on one tree (debian-base), on the filesystem of --folder, without a network. hyperfine times whole
+commands, interpreter start included. Ratios are treesmith's median over the rival's: under 1 is faster.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import rivals
+from rivals import IMAGE, PODMAN_RUN, sh
+
+RUNS = 25
+
+
+class Bench:
+    """What every group needs: where things are, and how each tool is called."""
+
+    def __init__(self, folder: Path, docker: str, podman: str, buildah: str) -> None:
+        self.folder, self.docker, self.podman, self.buildah = folder, docker, podman, buildah
+        self.tree = folder / "tree"
+
+    def builders(self, context: str) -> dict[str, str]:
+        """The rivals that build from a Dockerfile, and how."""
+        return {
+            "docker build": f"{self.docker} build -q --network none {context}" if self.docker else "",
+            "buildah bud --layers": f"{self.buildah} bud -q --layers --pull-never {context}" if self.buildah else "",
+        }
+
+
+def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, float]:
+    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out."""
+    chosen = {label: pair for label, pair in commands.items() if pair[1]}
+    with tempfile.NamedTemporaryFile() as file:
+        call = ["hyperfine", "--shell=none", "--style=none", "-w", "3", "-r", str(runs), "--export-json", file.name]
+        for prepare, _ in chosen.values():
+            call += ["--prepare", prepare or "true"]
+        subprocess.run([*call, *(command for _, command in chosen.values())], check=True, stdout=subprocess.DEVNULL)
+        results = json.load(file)["results"]
+    return {label: result["median"] * 1000 for label, result in zip(chosen, results, strict=True)}
+
+
+def table(title: str, medians: dict[str, float]) -> None:
+    ours = next(iter(medians.values()))
+    print(f"\n{title}")
+    for label, median in medians.items():
+        print(f"  {label:<44}{median:>10.1f} ms{ours / median:>10.2f}")
+
+
+def launch(bench: Bench) -> None:
+    tree = bench.tree
+    table(
+        "launch: true",
+        times({
+            "treesmith launch --ephemeral": ("", "treesmith launch --ephemeral bench -- true"),
+            "treesmith launch, writable tree": ("", "treesmith launch bench -- true"),
+            "docker run --rm": ("", f"{bench.docker} run --rm --network none {IMAGE} true" if bench.docker else ""),
+            "podman run --rm": ("", f"{bench.podman} run --rm {PODMAN_RUN} {IMAGE} true" if bench.podman else ""),
+            "systemd-nspawn": ("", f"systemd-nspawn -q --register=no --keep-unit -D {tree} true"),
+            "bwrap --unshare-all": ("", f"bwrap --unshare-all --bind {tree} / --proc /proc --dev /dev true"),
+        }),
+    )  # fmt: skip
+
+
+def snapshot(bench: Bench) -> None:
+    copy = f"{bench.folder}/copy"
+    table(
+        "snapshot",
+        times({
+            "treesmith snapshot": ("sh -c 'treesmith rm -q s 2>/dev/null || true'", "treesmith snapshot debian-base s"),
+            "docker create": ("", f"{bench.docker} create {IMAGE} true" if bench.docker else ""),
+            "podman create": ("", f"{bench.podman} create {PODMAN_RUN} {IMAGE} true" if bench.podman else ""),
+            "buildah from": ("", f"{bench.buildah} from --pull-never {IMAGE}" if bench.buildah else ""),
+            "cp -a --reflink=auto": (f"rm -rf {copy}", f"cp -a --reflink=auto {bench.tree} {copy}"),
+        }),
+    )  # fmt: skip
+
+
+def files(bench: Bench, steps: int) -> tuple[str, str]:
+    """A recipe and a Dockerfile of `steps` trivial steps on the same tree; paths."""
+    recipe, context = bench.folder / f"steps{steps}.toml", bench.folder / f"context{steps}"
+    body = "".join(f'[[step]]\nrun = "echo {n} > /step{n}"\n' for n in range(steps))
+    recipe.write_text(f'from = "debian-base"\n{body}')
+    context.mkdir(exist_ok=True)
+    lines = "".join(f"RUN echo {n} > /step{n}\n" for n in range(steps))
+    (context / "Dockerfile").write_text(f"FROM {IMAGE}\n{lines}")
+    return str(recipe), str(context)
+
+
+def cached(bench: Bench) -> None:
+    recipe, context = files(bench, 5)
+    commands = {"treesmith build": f"treesmith build {recipe}", **bench.builders(context)}
+    table("build of five trivial steps, all cached", times({label: ("", line) for label, line in commands.items()}))
+
+
+def step(bench: Bench) -> None:
+    """Before each timed build a step is appended that was never run, so each build runs exactly one."""
+    recipe, context = files(bench, 1)
+    append = bench.folder / "append"
+    append.write_text(
+        "#!/bin/sh\nn=$(date +%N)\n"
+        f"printf '[[step]]\\nrun = \"echo %s > /more\"\\n' $n >> {recipe}\n"
+        f"echo RUN echo $n \\> /more >> {context}/Dockerfile\n"
+    )
+    append.chmod(0o755)
+    commands = {"treesmith build": f"treesmith build {recipe}", **bench.builders(context)}
+    medians = times({label: (str(append), line) for label, line in commands.items()}, runs=10)
+    table("build of one more trivial step", medians)
+
+
+GROUPS = {"launch": launch, "snapshot": snapshot, "cached": cached, "step": step}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("groups", nargs="*", default=list(GROUPS), choices=[*GROUPS, []])
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where everything is put")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="treesmith-bench-", dir=options.folder) as name:
+        folder = Path(name)
+        os.environ["TREESMITH_STORE"] = str(folder / "store")
+        sh("treesmith build -q debian-base && treesmith snapshot debian-base bench")
+        for part in ("mnt", "tree", "docker", "podman"):
+            (folder / part).mkdir()
+        sh(f"treesmith mount debian-base {folder}/mnt")
+        sh(f"cp -a {folder}/mnt/. {folder}/tree && tar -C {folder}/mnt -cf {folder}/tree.tar .")
+        sh("treesmith umount debian-base")
+        archive = folder / "tree.tar"
+        with rivals.docker(folder / "docker", archive) as docker:
+            rivals.private_mounts()
+            podman, buildah = rivals.podman(folder / "podman", archive)
+            bench = Bench(folder, docker, podman, buildah)
+            print(f"{os.uname().release}, {os.cpu_count()} CPUs; medians; last column: treesmith / this")
+            for group in options.groups:
+                GROUPS[group](bench)
+
+
+if __name__ == "__main__":
+    main()
