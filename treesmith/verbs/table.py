@@ -1,0 +1,109 @@
+"""Every verb, declared. One that is not here does not exist."""
+
+from treesmith.verbs.declare import Argument, Option, Verb
+
+FAMILIES = ("Build", "Trees", "Run", "Store")
+
+STORE = Option("store", "text", "The store to use (environment: TREESMITH_STORE).", metavar="DIR")
+QUIET = Option("quiet", "flag", "Say nothing but errors.", short="q")
+VERBOSE = Option("verbose", "flag", "Show every line of the tools, and tracebacks.", short="v")
+VERSION = Option("version", "flag", "Print the version.")
+GLOBALS = (STORE, QUIET, VERBOSE)  # VERSION too may stand anywhere, but no handler sees it
+
+JSON = Option("json", "flag", "Print JSON.")
+DRY_RUN = Option("dry-run", "flag", "Say what would be done, and do nothing.")
+TREE = Argument("tree", "one", "NAME, NAME@N or @ID.", "trees")
+
+_ALL = (
+    Verb(
+        "build", "Build", "build", "Build trees from recipes.",
+        Argument("recipes", "some", "A recipe's name, or a path with a / or ending in .toml.", "recipes"),
+        Option("set", "many", "Set a variable of the recipe.", metavar="VAR=VALUE"),
+        Option("name", "text", "Name the tree so, instead of after its recipe.", metavar="NAME"),
+        Option("replace", "flag", "Take the name even from a tree that other values were set for."),
+        Option("refresh", "flag", "Run again every step that nothing pins."),
+        Option("max-age", "int", "Run again unpinned steps older than this.", metavar="DAYS"),
+        Option("secret", "many", "Hand a secret to the steps that ask for it.", metavar="NAME=FILE|env:VAR"),
+        Option("shell-on-failure", "flag", "Open a shell where a step failed."),
+        DRY_RUN, Option("json", "flag", "With --dry-run: print JSON."),
+        more='--dry-run --json: {"version": 1, "plans": [{"recipe", "tree", "actions": [{"text", "reason"}]}]}.',
+    ),
+    Verb(
+        "recipes", "Build", "recipes", "List the recipes.", JSON,
+        more='--json: {"version": 1, "recipes": [{"name", "description", "from", "path", "error"}]}.',
+    ),
+    Verb(
+        "history", "Build", "history", "Show how a tree came to be.", TREE,
+        Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"), JSON,
+        more='--json: {"version": 1, "tree", "id", "steps": [{"n", "kind", "name", "id", "created", "seconds"}]}.',
+    ),
+    Verb(
+        "ls", "Trees", "trees", "List the trees.",
+        Option("all", "flag", "Unnamed ones too: the trees that steps left.", short="a"),
+        Option("size", "flag", "Measure what each tree alone takes up (slow)."), JSON,
+        more='--json: {"version": 1, "trees": [{"name", "id", "kind", "sealed", "created", "from", "bytes", '
+        '"damaged"}]}; created is in seconds since 1970, bytes is null when unknown or not asked for, damaged says why '
+        "a tree cannot be read, or is null.",
+    ),
+    Verb(
+        "show", "Trees", "show", "Show everything that is known of a tree.", TREE, JSON,
+        more='--json: {"version": 1, "tree": RECORD}; the record is the tree\'s tree.json with its name and home.',
+    ),
+    Verb(
+        "path", "Trees", "trees", "Print the path of a tree's root.", TREE,
+        more="Mounts nothing: where a root is no plain directory this fails, and `treesmith mount` is the way.",
+    ),
+    Verb(
+        "mount", "Trees", "mounts", "Mount a tree on the host.", TREE,
+        Argument("dir", "maybe", "Where; a directory under /run/treesmith unless given."),
+        more="Read-only for a sealed tree, and always nosuid and nodev. Nobody else may write to it until `umount`.",
+    ),
+    Verb(
+        "umount", "Trees", "mounts", "Unmount a tree.",
+        Argument("tree", "one", "The tree, or the directory it is mounted on.", "trees"),
+    ),
+    Verb(
+        "snapshot", "Trees", "trees", "Make a writable copy of a tree.",
+        Argument("source", "one", "The tree to copy: NAME, NAME@N or @ID.", "trees"),
+        Argument("name", "one", "The copy's name."),
+    ),
+    Verb(
+        "rename", "Trees", "trees", "Give a tree another name.",
+        Argument("old", "one", "The tree.", "trees"), Argument("new", "one", "Its new name."),
+    ),
+    Verb(
+        "rm", "Trees", "trees", "Remove trees.",
+        Argument("trees", "some", "The trees.", "trees"),
+        Option("recursive", "flag", "Everything that descends from them too.", short="r"), DRY_RUN,
+    ),
+    Verb("seal", "Trees", "trees", "Make a tree read-only for good.", TREE),
+    Verb(
+        "launch", "Run", "launch", "Start a command in a tree.", TREE,
+        Option("bind", "many", "Mount a host path inside.", metavar="SRC:DST[:idmap|noidmap]"),
+        Option("setenv", "many", "Set an environment variable.", metavar="NAME=VALUE"),
+        Option("user", "text", "Run as this user of the tree.", metavar="USER[:GROUP]"),
+        Option("chdir", "text", "Start in this directory of the tree.", metavar="DIR"),
+        Option("hostname", "text", "The host name inside.", metavar="NAME"),
+        Option("network", "text", "The network inside: none, or the host's.", metavar="none|host",
+               complete=("none", "host")),
+        Option("ephemeral", "flag", "Run on a throw-away copy."),
+        Option("read-only", "flag", "Let nothing in the tree be written."),
+        Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
+        Option("pipe", "flag", "Use pipes, whatever stdin and stdout are."),
+        Option("name", "text", "The container's name.", metavar="NAME"),
+        more="Without a command: the tree's own, else a shell. A sealed tree runs on a throw-away copy. The exit "
+        "status is the command's, 128+N when signal N ended it, and 125 when treesmith itself failed.",
+        starts=True,
+    ),
+    Verb(
+        "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN, JSON,
+        more='--json: {"version": 1, "removals": [{"what", "reason", "bytes"}], "bytes"}; bytes is null when unknown.',
+    ),
+    Verb(
+        "doctor", "Store", "doctor", "Try what this machine can do.", JSON,
+        more='--json: {"version": 1, "checks": [{"name", "state", "found", "advice"}]}; state is ok, warn or fail. '
+        "The exit status is 1 when something that treesmith needs failed.",
+    ),
+)  # fmt: skip
+
+VERBS: "dict[str, Verb]" = {verb.name: verb for verb in _ALL}
