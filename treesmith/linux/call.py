@@ -20,7 +20,7 @@ _MACHINES = {
     },
 }  # fmt: skip
 _EVERYWHERE = {
-    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
 }  # fmt: skip
 

@@ -37,6 +37,10 @@ def prctl(option: int, value: int = 0) -> int:
     return syscall("prctl", option, value, what=f"prctl {option} {value}")
 
 
+def send_signal(pidfd: int, number: int) -> None:
+    syscall("pidfd_send_signal", pidfd, number, None, 0, what=f"signal {number}")
+
+
 def sethostname(name: str) -> None:
     syscall("sethostname", os.fsencode(name), len(os.fsencode(name)), what="sethostname")
 

@@ -1,0 +1,94 @@
+"""Ranges of ids that stand for the users inside a sandbox: user_namespaces(7), subuid(5).
+
+A range is whoever's holds the lock on its file, RUN/SLOT; the file names what must be cleared should its holder die.
+"""
+
+import errno
+import fcntl
+import os
+
+COUNT = 65536
+# 524288 to 1879048191: above what adduser gives out, below what systemd takes for its own purposes (uid 2^31 is -1's
+# neighbour for careless programs); see https://systemd.io/UIDS-GIDS.
+FIRST_SLOT, LAST_SLOT = 8, 28671
+RUN = "/run/treesmith/ids"
+
+
+class Ids:
+    """`count` ids from `first` on, the same for users and groups, until `close`."""
+
+    __slots__ = ("_lock", "count", "first", "path")
+
+    def __init__(self, first: int, lock: int, path: str) -> None:
+        self.first = first
+        self.count = COUNT
+        self.path = path
+        self._lock = lock
+
+    def note(self, text: str) -> None:
+        """Leave word for whoever finds the range without its holder."""
+        os.pwrite(self._lock, text.encode(), 0)
+
+    def close(self) -> None:
+        """Give the range back. Again is harmless."""
+        if self._lock < 0:
+            return
+        os.unlink(self.path)
+        os.close(self._lock)
+        self._lock = -1
+
+
+def allocate(run: str = RUN) -> Ids:
+    """A range that nobody else has: no line of /etc/subuid or /etc/subgid, no other allocation in `run`."""
+    os.makedirs(run, 0o700, exist_ok=True)
+    taken = _delegated("/etc/subuid") + _delegated("/etc/subgid")
+    while True:
+        slot = FIRST_SLOT + int.from_bytes(os.getrandom(4), "little") % (LAST_SLOT - FIRST_SLOT + 1)
+        first, path = slot * COUNT, f"{run}/{slot}"
+        if any(first < start + count and start < first + COUNT for start, count in taken):
+            continue
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if take(lock) and not os.fstat(lock).st_size:  # words in it: a dead one's, for the recovery to read
+            return Ids(first, lock, path)
+        os.close(lock)
+
+
+def abandoned(run: str = RUN) -> "list[tuple[Ids, str]]":
+    """The ranges whose holder died, now ours to clear and close, each with the note that it left."""
+    try:
+        slots = [name for name in os.listdir(run) if name.isdecimal()]
+    except FileNotFoundError:
+        return []
+    found = []
+    for slot in slots:
+        path = f"{run}/{slot}"
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        if take(lock):
+            found.append((Ids(int(slot) * COUNT, lock, path), os.pread(lock, 65536, 0).decode(errors="replace")))
+        else:
+            os.close(lock)
+    return found
+
+
+def take(lock: int) -> bool:
+    """Lock an open file, unless another holds it, or unlinked it between our open and our flock."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise
+        return False
+    return os.fstat(lock).st_nlink > 0
+
+
+def _delegated(path: str) -> "list[tuple[int, int]]":
+    """The ranges that subuid(5) gives to users. Lines that make no sense there are no ranges."""
+    try:
+        with open(path) as file:
+            rows = [line.split(":") for line in file.read().splitlines()]
+    except FileNotFoundError:
+        return []
+    return [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[1].isdecimal() and row[2].isdecimal()]

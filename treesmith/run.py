@@ -1,0 +1,127 @@
+"""The one way to start an outside program while building: in a sandbox, its output to a log and, by lines, to whoever
+looks on."""
+
+import os
+import select
+
+from treesmith.errors import Error
+from treesmith.sandbox import signals
+from treesmith.sandbox.start import start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treesmith.sandbox.process import Process
+    from treesmith.sandbox.sandbox import Sandbox
+
+_TAIL = 20  # lines that an error shows
+_LONGEST = 65536  # bytes of a line; what has no end is cut
+
+
+def run(
+    sandbox: "Sandbox", log: int, on_line: "Callable[[str], None] | None" = None, what: str = "", stdin: int = -1
+) -> None:
+    """Until it has ended well. Its stdout and stderr go to the descriptor `log`, whole, and to `on_line` line by line.
+
+    `what` names it in messages. `stdin`: a descriptor, else there is nothing to read. Error: the status, with the last
+    lines. On any exception, KeyboardInterrupt or one out of `on_line`, everything inside is killed first.
+    """
+    what = what or " ".join(sandbox.command)
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    reader, writer = os.pipe()
+    try:
+        process = _start(sandbox, (nothing if stdin < 0 else stdin, writer, writer), what)
+        os.close(writer)
+        writer = -1
+        try:
+            signals.restore(process.mask)
+            lines = _Lines(on_line)
+            _follow(process, reader, log, lines)
+            status = process.wait()
+        finally:
+            process.close()
+    finally:
+        for fd in (nothing, reader, writer):
+            if fd >= 0:
+                os.close(fd)
+    if status:
+        raise Error(f"{what} failed with status {status}", "\n".join(lines.tail))
+
+
+def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int]", what: str) -> "Process":
+    try:
+        return start(sandbox, stdio)
+    except Error as error:
+        raise Error(f"{what} could not be started: {error.brief}", error.details, error.hint) from error
+
+
+class _Lines:
+    """Bytes in, lines out. What stands before a carriage return was overwritten: a progress bar's last state counts."""
+
+    def __init__(self, on_line: "Callable[[str], None] | None") -> None:
+        self.tail: list[str] = []
+        self._rest = b""
+        self._on_line = on_line
+
+    def take(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST:
+            whole.append(self._rest)
+            self._rest = b""
+        for line in whole:
+            self._one(line)
+
+    def end(self) -> None:
+        if self._rest:
+            self._one(self._rest)
+
+    def _one(self, line: bytes) -> None:
+        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+        self.tail = [*self.tail, text][-_TAIL:]
+        if self._on_line:
+            self._on_line(text)
+
+
+def _follow(process: "Process", reader: int, log: int, lines: _Lines) -> None:
+    """Until the pipe's end, or the process's: what was handed out of the sandbox must not keep us."""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    poll.register(process.pidfd, select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll()]
+        if reader not in ready:
+            break
+        data = os.read(reader, 65536)
+        if not data:
+            break
+        rest = data
+        while rest:
+            rest = rest[os.write(log, rest) :]
+        lines.take(data)
+    lines.end()
+
+
+def output(argv: "tuple[str, ...]") -> str:
+    """What a program of the host says on its stdout: for versions, so in no sandbox. Error: it fails."""
+    reader, writer = os.pipe()
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, writer, 1)]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+        try:
+            pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions)
+        except OSError as error:
+            raise Error(f"{argv[0]} could not be started", error.strerror or "") from error
+        os.close(writer)
+        writer = -1
+        text = b""
+        while data := os.read(reader, 65536):
+            text += data
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    if status:
+        raise Error(f"{' '.join(argv)} failed with status {status}")
+    return text.decode(errors="replace")

@@ -1,0 +1,111 @@
+"""Inside: from the first instruction after the clone to the exec of the init.
+
+After the pivot there is no library to read any more: everything that this uses was imported before. What the parent
+and the child say to each other, over a socket of packets:
+
+    parent                                        child
+    go (the maps are written, layers id-mapped) ->
+                                              <-  ready, with the pty's two ends; all ids changed, PDEATHSIG set
+    go (only now: getppid is always 0 here, so the child learns of the parent's death by the end of file) ->
+                                              <-  end of file by the exec, or the error
+"""
+
+import _socket
+import os
+
+from treesmith.errors import Error
+from treesmith.linux.call import packed
+from treesmith.linux.process import close_on_exec, sethostname
+from treesmith.sandbox import command, loopback, privileges, pty, signals, user
+from treesmith.sandbox.root import Brought, Root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.sandbox.sandbox import Sandbox
+
+GO, READY, FAILED = b"go", b"ready", b"failed"
+OURS = 125  # the exit status of a failure of our own
+
+
+class Child:
+    """What the parent hands over at the clone."""
+
+    __slots__ = ("brought", "init", "sandbox", "stdio", "talk")
+
+    def __init__(
+        self,
+        sandbox: "Sandbox",
+        brought: Brought,
+        stdio: "tuple[int, int, int] | None",
+        talk: "_socket.socket",
+        init: int,
+    ) -> None:
+        self.sandbox = sandbox
+        self.brought = brought
+        self.stdio = stdio
+        self.talk = talk
+        self.init = init
+
+
+def run(child: Child) -> None:
+    """Never returns, whatever happens."""
+    try:
+        try:
+            signals.defaults()
+            if child.talk.recv(len(GO)) == GO:
+                _become(child)
+        except BaseException as error:
+            child.talk.send(_told(error))
+    finally:
+        os._exit(OURS)  # above us stand the parent's frames: none of them may run here
+
+
+def _become(child: Child) -> None:
+    sandbox = child.sandbox
+    privileges.become_root()
+    if sandbox.network == "none":
+        loopback.up()
+    sethostname(sandbox.hostname)
+    root = Root(sandbox, child.brought)
+    account = user.look_up(root.fd, sandbox.user)
+    terminal = pty.make(root.pts) if sandbox.tty else None
+    root.enter(sandbox.chdir)
+    os.setsid()
+    if terminal:
+        pty.control(terminal[1])
+    _standard(terminal[1:] * 3 if terminal else child.stdio, account)
+    environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
+    argv = sandbox.command or (account.shell or "/bin/sh",)
+    privileges.give_up(sandbox, account)
+    command.check(argv[0], environment.get("PATH", os.defpath))
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *terminal))] if terminal else []
+    child.talk.sendmsg([READY], ancillary)
+    if child.talk.recv(len(GO)) != GO:
+        os._exit(OURS)
+    close_on_exec(3)
+    os.execve(child.init, ["init", "--", *argv], environment)
+
+
+def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:
+    """Descriptors 0 to 2. A pty's slave and pipes become the user's: /dev/stdout is opened anew by many programs."""
+    assert fds
+    copies = [os.dup(fd) if fd < 3 else fd for fd in fds]
+    for number, fd in enumerate(copies):
+        os.dup2(fd, number)
+        status = os.fstat(number)
+        if not status.st_uid and status.st_mode & 0o170000 in (0o010000, 0o020000):
+            os.fchown(number, account.uid, -1)
+
+
+def _told(error: BaseException) -> bytes:
+    if not isinstance(error, Error):
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        error = Error("the sandbox could not be made", f"{where}{reason}")
+    return b"\0".join([FAILED, str(error.status).encode(), *map(os.fsencode, (error.brief, error.details, error.hint))])
+
+
+def heard(packet: bytes) -> Error:
+    """In the parent: the error that `run` sent."""
+    status, brief, details, hint = packet.split(b"\0")[1:5]
+    return Error(os.fsdecode(brief), os.fsdecode(details), os.fsdecode(hint), int(status))

@@ -1,0 +1,95 @@
+"""What runs in a sandbox, as the one outside holds it."""
+
+import os
+import time
+
+from treesmith.linux.process import send_signal
+from treesmith.sandbox import cgroup, signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treesmith.ids import Ids
+
+_SIGKILL = 9
+
+
+class Process:
+    """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
+
+    __slots__ = ("_closing", "_status", "cgroup", "ids", "mask", "pid", "pidfd", "pty")
+
+    def __init__(self, mask: "Iterable[int]") -> None:
+        self.mask = mask  # for `signals.restore`, as soon as what they raise is caught
+        self.ids: Ids | None = None
+        self.cgroup = ""  # its path; "" where the host lets nobody make one
+        self.pid = 0
+        self.pidfd = -1  # readable when it is gone
+        self.pty = -1  # the master of its terminal
+        self._closing: list[int] = []  # descriptors
+        self._status: int | None = None
+
+    def holds(self, *fds: int) -> None:
+        """Close these with the process. A slave of the pty is one: with none open inside, the master would be EIO."""
+        self._closing += fds
+
+    def wait(self) -> int:
+        """Until everything inside is gone: the exit status, 128+N for the signal N."""
+        if self._status is None:
+            status = os.waitpid(self.pid, 0)[1]
+            self._status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            self._let_go()
+        return self._status
+
+    def signal(self, number: int) -> None:
+        """Send, once it can be taken: the init of a pid namespace loses what it neither blocks nor catches
+        (pid_namespaces(7)), and just after its exec that is everything."""
+        for _ in range(200):
+            if self._takes(number):
+                break
+            time.sleep(0.002)
+        try:
+            send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass
+
+    def _takes(self, number: int) -> bool:
+        try:
+            with open(f"/proc/{self.pid}/status") as file:
+                lines = file.read().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if any(line.startswith("State:\tZ") for line in lines):
+            return True
+        masks = [int(line[8:], 16) for line in lines if line.startswith(("SigBlk:", "SigCgt:"))]
+        return any(mask >> number - 1 & 1 for mask in masks)
+
+    def kill(self) -> None:
+        """SIGKILL to it, and so to everything inside."""
+        if self._status is None and self.pid:
+            send_signal(self.pidfd, _SIGKILL)
+
+    def close(self) -> None:
+        """Everything inside is gone on return, its cgroup and its ids too. Again is harmless."""
+        signals.block()
+        if self.pid:
+            self.kill()
+            self.wait()
+            os.close(self.pidfd)
+            self.pid = 0
+        self._let_go()
+        if self.pty >= 0:
+            os.close(self.pty)
+            self.pty = -1
+        if self.cgroup:
+            cgroup.remove(self.cgroup)
+            self.cgroup = ""
+        if self.ids:
+            self.ids.close()
+            self.ids = None
+        signals.restore(self.mask)
+
+    def _let_go(self) -> None:
+        while self._closing:
+            os.close(self._closing.pop())

@@ -1,0 +1,22 @@
+"""A terminal of the sandbox's own: pty(7), from its own devpts."""
+
+import os
+
+from treesmith.linux.call import ioctl
+
+_TIOCSCTTY = 0x540E
+_TIOCSPTLCK = 0x40045431
+_TIOCGPTPEER = 0x5441
+
+
+def make(pts: int) -> "tuple[int, int]":
+    """(master, slave). The slave is opened through the master, not by a name (CVE-2025-52565)."""
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+    master = os.open("ptmx", flags | os.O_NOFOLLOW, dir_fd=pts)
+    ioctl(master, _TIOCSPTLCK, bytes(4), "TIOCSPTLCK")
+    return master, ioctl(master, _TIOCGPTPEER, flags, "TIOCGPTPEER")
+
+
+def control(slave: int) -> None:
+    """Make it the terminal of this session, whose leader we are."""
+    ioctl(slave, _TIOCSCTTY, 0, "TIOCSCTTY")

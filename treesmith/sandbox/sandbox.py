@@ -1,0 +1,74 @@
+"""The sandbox as a value. What is not said is not there: no host file, no network, no variable of the environment."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.sandbox.view import View
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# capabilities(7). CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP
+COMMAND = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31})
+# and SYS_ADMIN, for those of the bootstrapping programs that mount: see `tools`.
+BOOTSTRAP = COMMAND | {21}
+
+
+class Bind:
+    """A file or folder of the host, with what is mounted below it, at a path inside; nosuid and nodev."""
+
+    __slots__ = ("idmap", "read_only", "source", "target")
+
+    def __init__(self, source: str, target: str, *, idmap: bool = True, read_only: bool = False) -> None:
+        self.source = source
+        self.target = target
+        self.idmap = idmap  # owners as on the host; else everything in it belongs to nobody
+        self.read_only = read_only
+
+
+class Sandbox:
+    """What a program gets. Paths inside are absolute; where nothing is at a mount's target, it is made in the root."""
+
+    __slots__ = (
+        "binds", "capabilities", "chdir", "command", "defaults", "env", "files", "furnish", "hostname", "network",
+        "no_new_privs", "no_sync", "read_only", "tmpfs", "tty", "user", "view", "views",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        view: "View",
+        command: "tuple[str, ...]" = (),
+        *,
+        env: "dict[str, str] | None" = None,
+        user: str = "",
+        chdir: str = "/",
+        hostname: str = "treesmith",
+        network: str = "none",
+        binds: "tuple[Bind, ...]" = (),
+        views: "tuple[tuple[View, str], ...]" = (),
+        furnish: bool = False,
+        files: "tuple[tuple[str, bytes], ...]" = (),
+        defaults: "tuple[tuple[str, bytes], ...]" = (),
+        tmpfs: "tuple[str, ...]" = (),
+        capabilities: "frozenset[int]" = COMMAND,
+        read_only: bool = False,
+        no_new_privs: bool = False,
+        no_sync: bool = False,
+        tty: bool = False,
+    ) -> None:
+        self.view = view  # "/"
+        self.command = command  # empty: the user's shell
+        self.env = {"PATH": PATH} if env is None else env  # whole; HOME, if it is not said, is the user's
+        self.user = user  # "", "name", "uid", "uid:gid", "name:group"; of the root's own /etc/passwd and /etc/group
+        self.chdir = chdir
+        self.hostname = hostname
+        self.network = network  # "none": loopback alone; "host": the host's, and its resolv.conf laid over
+        self.binds = binds
+        self.views = views  # further roots, each mounted at a path
+        self.furnish = furnish  # they get /proc, /sys and /dev as well, for tools that chroot into them
+        self.files = files  # read-only, laid over a path from a tmpfs, never written into the root
+        self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
+        self.tmpfs = tmpfs
+        self.capabilities = capabilities  # the bounding set
+        self.read_only = read_only
+        self.no_new_privs = no_new_privs
+        self.no_sync = no_sync  # fsync and its like succeed without doing anything: for builds
+        self.tty = tty  # a pty of its own instead of the descriptors handed to `start`

@@ -1,0 +1,30 @@
+"""The signals that the one outside hands on to the one inside, and when they may come."""
+
+import _signal  # type: ignore[import-not-found]  # typeshed has none
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORWARDED = (
+    _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGTERM,
+)  # fmt: skip
+
+
+def block() -> "Iterable[int]":
+    """From before the first thing that needs cleaning. Returns what `restore` takes."""
+    mask: Iterable[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
+    return mask
+
+
+def restore(mask: "Iterable[int]") -> None:
+    """As it was before `block`. What came meanwhile is delivered now: be ready for KeyboardInterrupt."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+
+def defaults() -> None:
+    """In a child: exec keeps what is blocked and what is ignored, as SIGPIPE and SIGXFSZ are by Python."""
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

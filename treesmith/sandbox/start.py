@@ -1,0 +1,177 @@
+"""Starting a sandbox, from outside.
+
+One clone3 makes the child inside all its namespaces and its cgroup at once; it waits while we, outside and with our
+capabilities, write its maps and id-map its layers. It has their descriptors already: mount_setattr changes the mount,
+not the descriptor. Nothing holds the user namespace but the child.
+"""
+
+import _socket
+import os
+
+from treesmith import ids
+from treesmith.errors import Error
+from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
+from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, clone3
+from treesmith.sandbox import cgroup, child, init, signals
+from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
+from treesmith.sandbox.process import Process
+from treesmith.sandbox.root import Brought
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.sandbox.sandbox import Bind, Sandbox
+
+_NAMESPACES = NEWUSER | NEWNS | NEWPID | NEWIPC | NEWUTS | NEWCGROUP
+
+
+def start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None" = None) -> Process:
+    """Start it; `stdio`: its descriptors 0 to 2, where it has no tty. Pipes among them become its user's.
+
+    The forwarded signals are blocked on return, and until `signals.restore(process.mask)`, or `close`.
+    Error: it could not be started; its status is 127 or 126 where the command is missing or cannot be run, else 125.
+    """
+    process = Process(signals.block())
+    try:
+        _start(sandbox, stdio, process)
+    except BaseException as error:
+        process.close()
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            raise Error("the sandbox could not be made", f"{where}{error.strerror}", status=child.OURS) from error
+        if isinstance(error, Error) and error.status not in (CANNOT_RUN, NOT_FOUND):
+            error.status = child.OURS
+        raise
+    return process
+
+
+def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Process) -> None:
+    opened = _Opened()
+    try:
+        binary, memory = opened.keep(init.find()), opened.keep(init.memory())
+        process.ids = ids.allocate()
+        leaf = opened.keep(_cgroup(process))
+        brought = Brought([(bind, opened.keep(_open_bind(bind))) for bind in sandbox.binds], sandbox.files, -1)
+        if sandbox.network == "host":
+            brought.files = (*_resolver(), *sandbox.files)
+            brought.sysfs = opened.keep(_host_sysfs())
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        for fd in stdio or ():
+            if os.fstat(fd).st_mode & 0o170000 == 0o010000:
+                os.fchown(fd, process.ids.first, process.ids.first)
+        given = child.Child(sandbox, brought, stdio, theirs, memory)
+        flags = _NAMESPACES | (NEWNET if sandbox.network != "host" else 0)
+        process.pid = clone3(flags, leaf if leaf >= 0 else None)
+        if not process.pid:
+            ours.close()
+            child.run(given)
+        process.pidfd = os.pidfd_open(process.pid)
+        theirs.close()
+        _note(process)
+        _map(sandbox, process, brought.binds)
+        ours.send(child.GO)
+        init.copy(binary, memory)  # while the child mounts
+        _finish(ours, process)
+    finally:
+        opened.close()
+
+
+class _Opened:
+    """Descriptors that are not needed after the start."""
+
+    __slots__ = ("fds",)
+
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+
+    def keep(self, fd: int) -> int:
+        if fd >= 0:
+            self.fds.append(fd)
+        return fd
+
+    def close(self) -> None:
+        while self.fds:
+            os.close(self.fds.pop())
+
+
+def _cgroup(process: Process) -> int:
+    assert process.ids
+    path = cgroup.place(process.ids.first // process.ids.count)
+    if not path:
+        return -1
+    process.ids.note(path + "\n")  # before it is made: whoever finds the lock free knows where to look
+    leaf = cgroup.make(path, process.ids.first)
+    if leaf >= 0:
+        process.cgroup = path
+    return leaf
+
+
+def _note(process: Process) -> None:
+    """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
+    assert process.ids
+    with open(f"/proc/{process.pid}/stat") as file:
+        began = file.read().rpartition(")")[2].split()[19]
+    process.ids.note(f"{process.cgroup}\n{process.pid} {began}\n")
+
+
+def _open_bind(bind: "Bind") -> int:
+    try:
+        mount = open_tree(bind.source, recursive=True)
+    except OSError as error:
+        raise Error(f"{bind.source} cannot be bound", error.strerror or "", "it must be there, on the host") from error
+    set_attributes(mount, NOSUID | NODEV | (RDONLY if bind.read_only else 0), propagation=PRIVATE, recursive=True)
+    return mount
+
+
+def _host_sysfs() -> int:
+    """With the host's network a sysfs of one's own is EPERM. Not recursive: what is mounted below stays away."""
+    mount = open_tree("/sys")
+    set_attributes(mount, RDONLY | NOSUID | NODEV | NOEXEC, propagation=PRIVATE)
+    return mount
+
+
+def _resolver() -> "tuple[tuple[str, bytes], ...]":
+    """The host's network needs the host's resolver. A file of the sandbox's own at that path lies over it."""
+    try:
+        with open("/etc/resolv.conf", "rb") as file:
+            return (("/etc/resolv.conf", file.read()),)
+    except FileNotFoundError:
+        return ()
+
+
+def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") -> None:
+    assert process.ids
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{process.pid}/{name}", "w") as file:
+            file.write(f"0 {process.ids.first} {process.ids.count}")
+    userns = os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for view in (sandbox.view, *(view for view, _ in sandbox.views)):
+            view.idmap(userns)
+        for bind, mount in binds:
+            if bind.idmap:
+                _idmap_bind(bind, mount, userns)
+    finally:
+        os.close(userns)
+
+
+def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
+    try:
+        set_attributes(mount, IDMAP, userns=userns, recursive=True)
+    except OSError as error:
+        hint = f"give it as {bind.source}:{bind.target}:noidmap: what is in it then belongs to nobody inside"
+        raise Error(f"{bind.source} cannot be id-mapped", f"its filesystem: {error.strerror}", hint) from error
+
+
+def _finish(ours: "_socket.socket", process: Process) -> None:
+    packet, ancillary, _, _ = ours.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
+    if packet == child.READY:
+        for _, _, data in ancillary:
+            process.pty, slave = (int.from_bytes(data[i : i + 4], "little") for i in (0, 4))
+            process.holds(slave)
+        ours.send(child.GO)
+        packet = ours.recv(65536)  # end of file: the exec has closed it
+        if not packet:
+            return
+    if packet:
+        raise child.heard(packet)
+    raise Error("the sandbox could not be made", "its first process died", status=child.OURS)
