@@ -10,6 +10,8 @@ BUILT_IN = {
     "copy": "treesmith.backends.copy:Copy",
 }
 
+PREFERRED = ("overlay", "copy")  # for a new store, the first that works there
+
 
 def keeper(name: str, store: str) -> "Backend":
     """The backend `name` for the store at absolute path `store`. Error: no such backend."""

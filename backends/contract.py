@@ -6,23 +6,13 @@ made from the id, and says so in the layout. Everything here runs under the stor
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
+from treesmith.backends.values import Fork, Traits, Usage
 from treesmith.sandbox.view import View
 
 Layout = dict[str, Any]  # the backend's own words, JSON, kept verbatim in tree.json
 Mode = Literal["ro", "rw", "ephemeral"]
-
-
-class Traits(NamedTuple):
-    """What a backend can keep on the filesystem at hand."""
-
-    idmap: bool  # the root can be id-mapped
-    live: Literal["atomic", "freeze"]  # how a running tree is snapshotted
-    keeps_links: bool  # hard links survive a write through one of them in a fork
-    renames_dirs: bool  # a directory that came with a fork can be renamed
-    host_path: bool  # home/root is the root, without a mount
-    max_depth: int | None  # forks of forks before layers are merged
 
 
 class Root(Protocol):
@@ -31,21 +21,6 @@ class Root(Protocol):
     id: str
     home: str  # absolute path of trees/ID, or of staging/X while it is being made
     layout: Layout
-
-
-class Fork(NamedTuple):
-    """The outcome of a fork. `source`, when not None, must be published over the source's record FIRST."""
-
-    source: Layout | None
-    child: Layout
-
-
-class Usage(NamedTuple):
-    """Bytes; None is unknown."""
-
-    exclusive: int | None  # what deleting the tree alone would give back
-    shared: int | None
-    apparent: int | None  # what a plain copy would take
 
 
 class Backend(Protocol):
@@ -60,26 +35,34 @@ class Backend(Protocol):
     def create(self, id: str, home: str) -> Layout:
         """An empty root (0755, root:root)."""
 
-    def fork(self, source: Root, id: str, home: str) -> Fork:
-        """A copy-on-write copy. A writable source has no writer now (the caller holds its lock)."""
+    def fork(self, source: Root, id: str, home: str, throwaway: bool = False) -> Fork:
+        """A copy-on-write copy. A writable source has no writer now (the caller holds its lock).
+
+        Directories and names are durable on return, file data is not. throwaway: the copy is gone before its source
+        is written to again, so the source need not change, and nothing need be durable.
+        """
 
     def seal(self, root: Root) -> Layout:
         """Nobody writes any more. Idempotent."""
 
     def flush(self, root: Root) -> None:
-        """The root's data is durable on return."""
+        """The root's data, and everything in its home, is durable on return."""
 
     def open(self, root: Root, mode: Mode) -> View:
         """A view of the root. "ephemeral": writable, and what is written need not survive (volatile)."""
 
-    def delete(self, root: Root, live: Iterable[Root]) -> None:
-        """Remove what only `root` uses; `live`: all others. Slow, resumable, idempotent, never across a mount."""
+    def discard(self, root: Root) -> None:
+        """Remove a root that was never published, home and all. Idempotent."""
 
     def orphans(self, live: Iterable[Root], making: frozenset[str]) -> list[str]:
-        """Paths of what belongs to no record; `making`: the ids whose staging lock is held."""
+        """What lies outside the homes and belongs to no record; `making`: the ids whose staging lock is held.
 
-    def clear(self, orphan: str) -> None:
-        """Remove one of `orphans`."""
+        Called under the writers' lock. An orphan never comes back to life, so it may be cleared outside it.
+        """
+
+    def clear(self, path: str) -> None:
+        """Remove one of `orphans`, or a directory in trash/ that was a home. Slow, resumable, idempotent, never
+        across a mount."""
 
     def usage(self, root: Root, others: Iterable[Root]) -> Usage:
         """Measured now; `others` may share with it."""

@@ -1,0 +1,124 @@
+"""What a writer that died left behind, finished or cleared by the next one. Readers never come here.
+
+Every change of several steps, and every tree that is being made, has a lock in staging/; whoever dies leaves it free.
+`settle` is quick and runs whenever the writers' lock is taken: without such a lock it is one listing. It renames what
+is to be removed into trash/. `sweep` does the slow removing, outside the lock.
+"""
+
+import os
+
+from treesmith.names import is_id
+from treesmith.store import index, locks, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treesmith.store.store import Store
+
+
+def settle(store: "Store", thorough: bool = False) -> None:
+    """Put the store in order; the writers' lock is held. thorough: look even if nobody seems to have died.
+
+    What cannot be done now (no space, no permission) is left for later: it may not keep anybody from working.
+    """
+    staging = f"{store.path}/staging"
+    entries = set(os.listdir(staging))
+    dead: dict[str, locks.Lock | None] = {}
+    for entry in entries:
+        if entry.endswith(".lock"):
+            lock = _free(f"{staging}/{entry}")
+            if lock:
+                dead[entry.removesuffix(".lock")] = lock
+        elif f"{entry}.lock" not in entries:
+            dead[entry] = None
+    if not (dead or thorough):
+        return
+    for entry, lock in dead.items():
+        id = entry.rpartition("-")[2]
+        done = _try(_drop_staging, store, entry, id) and _try(_finish, store, id)
+        if lock and done:
+            lock.remove()
+        elif lock:
+            lock.close()
+    _try(_clear_links, store)
+    _try(_clear_locks, store)
+
+
+def sweep(store: "Store") -> "list[str]":
+    """Remove what lies in trash/ and what backends keep for nobody. Returns what could not be removed, and why."""
+    with store.writing():
+        waste = leftovers(store)
+    failed = []
+    for path in waste:
+        try:
+            store.backend.clear(path)
+        except OSError as error:
+            failed.append(f"{path}: {error}")
+    return failed
+
+
+def leftovers(store: "Store") -> "list[str]":
+    """The paths that `sweep` would remove. To remove them: the writers' lock is held, and `settle` has run."""
+    trash = [f"{store.path}/trash/{entry}" for entry in sorted(os.listdir(f"{store.path}/trash"))]
+    found = store.trees()
+    live = [tree for tree in found if isinstance(tree, records.Tree)]
+    if len(live) != len(found):
+        return trash  # a damaged record names layers that nobody else may know of
+    making = frozenset(entry.removesuffix(".lock").rpartition("-")[2] for entry in os.listdir(f"{store.path}/staging"))
+    return trash + store.backend.orphans(live, making)
+
+
+def _free(path: str) -> "locks.Lock | None":
+    try:
+        return locks.attempt(path, exclusive=True, create=False, patience=0)
+    except FileNotFoundError:
+        return None
+
+
+def _try(action: "Callable[..., object]", *arguments: "object") -> bool:
+    try:
+        action(*arguments)
+    except OSError:
+        return False
+    return True
+
+
+def _drop_staging(store: "Store", entry: str, id: str) -> None:
+    try:
+        os.rename(f"{store.path}/staging/{entry}", f"{store.path}/trash/{id}")
+    except FileNotFoundError:
+        pass
+
+
+def _finish(store: "Store", id: str) -> None:
+    """A tree that was published but not named was promised to nobody: away with it. A step gets its key again."""
+    tree = records.survey(f"{store.path}/trees/{id}") if is_id(id) else None
+    if not isinstance(tree, records.Tree) or id in store.names().values():
+        return
+    if tree.kind == "step":
+        index.point(f"{store.path}/keys", tree.key, id)
+        return
+    lock = locks.attempt(f"{store.path}/locks/{id}", exclusive=True, patience=0)
+    if lock:
+        os.rename(tree.home, f"{store.path}/trash/{id}")
+        records.sync_folder(f"{store.path}/trees")
+        lock.remove()
+
+
+def _clear_links(store: "Store") -> None:
+    """Names and keys of nothing, and the number of a tree that has its name still, or again."""
+    names = store.names()
+    for folder, links in (("names", names), ("keys", index.read(f"{store.path}/keys"))):
+        for link, id in links.items():
+            plain = link.partition("@")[0]
+            if not os.path.lexists(f"{store.path}/trees/{id}") or (plain != link and names.get(plain) == id):
+                index.discard(f"{store.path}/{folder}", link)
+
+
+def _clear_locks(store: "Store") -> None:
+    for id in os.listdir(f"{store.path}/locks"):
+        if is_id(id) and not os.path.lexists(f"{store.path}/trees/{id}"):
+            lock = _free(f"{store.path}/locks/{id}")
+            if lock:
+                lock.remove()

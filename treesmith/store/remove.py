@@ -1,0 +1,152 @@
+"""Removing trees: what goes with what, who is in the way, and the renames into trash/."""
+
+import os
+
+from treesmith.errors import BusyError, Error, NotFoundError
+from treesmith.names import new_id
+from treesmith.store import index, locks, records
+from treesmith.store.records import Damaged, Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treesmith.store.store import Store
+
+
+def descendants(id: str, trees: "Iterable[Tree | Damaged]") -> "list[Tree]":
+    """Everything forked from the tree `id`, however far away, parents before children."""
+    children: dict[str, list[Tree]] = {}
+    for tree in trees:
+        if isinstance(tree, Tree) and tree.parent:
+            children.setdefault(tree.parent, []).append(tree)
+    found: list[Tree] = []
+    waiting = [id]
+    for parent in waiting:
+        for child in children.pop(parent, ()):
+            found.append(child)
+            waiting.append(child.id)
+    return found
+
+
+def removal(
+    targets: "Iterable[Tree | Damaged]", trees: "Iterable[Tree | Damaged]", recursive: bool
+) -> "list[Tree | Damaged]":
+    """What removing `targets` removes, children before parents: unnamed trees that only they needed go along.
+
+    Error: named trees descend from one of them and this is not `recursive`; one that would go is pinned.
+    """
+    chosen = {target.id: target for target in targets}
+    wanted = list(chosen.values())
+    trees = list(trees)
+    going: dict[str, Tree | Damaged] = {}
+    for target in wanted:
+        below = descendants(target.id, trees)
+        named = sorted(tree.title for tree in below if tree.name and tree.id not in chosen)
+        if named and not recursive:
+            raise Error(
+                f"{target.title} has descendants",
+                f"forked from it: {', '.join(named)}",
+                "remove them too: treesmith rm --recursive",
+            )
+        for tree in (target, *below):
+            going.pop(tree.id, None)  # a later place: behind everything it descends from
+            going[tree.id] = tree
+    pinned = sorted(tree.title for tree in going.values() if isinstance(tree, Tree) and tree.pin)
+    if pinned:
+        raise Error(f"{', '.join(pinned)}: pinned", hint="unpin first: treesmith pin --off")
+    return list(going.values())[::-1]
+
+
+class Going:
+    """Trees on their way to trash/, each locked exclusively. A `with` block lets go of what is left."""
+
+    __slots__ = ("_locks", "_store", "trees")
+
+    def __init__(self, store: "Store", trees: "list[Tree | Damaged]") -> None:
+        """BusyError if one of them is in use: then none is locked."""
+        self._store = store
+        self._locks: list[locks.Lock] = []
+        self.trees = trees
+        for tree in trees:
+            lock = locks.attempt(f"{store.path}/locks/{tree.id}", exclusive=True)
+            if not lock:
+                self.close()
+                raise locks.busy(tree.title)
+            self._locks.append(lock)
+
+    def go(self) -> None:
+        """Into trash/, durably, and the names and keys with them. The writers' lock is held."""
+        path = self._store.path
+        names = self._store.names()
+        for tree, lock in zip(self.trees, self._locks, strict=True):
+            os.rename(tree.home, f"{path}/trash/{tree.id}")
+            for name in [name for name, id in names.items() if id == tree.id]:
+                index.discard(f"{path}/names", name)
+            if isinstance(tree, Tree) and tree.key and index.target(f"{path}/keys/{tree.key}") == tree.id:
+                index.discard(f"{path}/keys", tree.key)
+            lock.remove()
+        for folder in ("trees", "trash", "names"):
+            records.sync_folder(f"{path}/{folder}")
+
+    def close(self) -> None:
+        while self._locks:
+            self._locks.pop().close()
+
+    def __enter__(self) -> "Going":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def remove(store: "Store", targets: "list[Tree | Damaged]", recursive: bool) -> "list[Tree | Damaged]":
+    """See Store.remove."""
+    with Change(store), store.writing():
+        current = {tree.id: tree for tree in store.trees()}
+        for target in targets:
+            if target.id not in current:
+                raise NotFoundError(f"{target.title} is gone already")
+        victims = removal([current[target.id] for target in targets], current.values(), recursive)
+        with Going(store, victims) as going:
+            going.go()
+    failed = store.sweep()
+    if failed:
+        raise Error("not everything could be deleted", "\n".join(failed), "the next treesmith prune tries again")
+    return victims
+
+
+def supersede(store: "Store", name: str, old: str, new: str) -> "Going | None":
+    """Before `name` goes over from tree `old` to `new`: `old` becomes NAME@N if it is pinned, in use, damaged, or has
+    named descendants. Otherwise it, and what is unnamed and descends from it, is ready to go."""
+    trees = store.trees()
+    tree = next((tree for tree in trees if tree.id == old), None)
+    if tree is None:
+        return None  # a name of nothing
+    needed = isinstance(tree, Damaged) or tree.pin
+    below = descendants(old, trees)
+    if not (needed or any(child.name or child.pin or child.id == new for child in below)):
+        try:
+            return Going(store, [*below[::-1], tree])
+        except BusyError:
+            pass
+    index.point(f"{store.path}/names", index.next_superseded(store.names(), name), old)
+    return None
+
+
+class Change(locks.Lock):
+    """A lock in staging/ for a change of several steps: if it fails half-way or its holder dies, the next writer looks
+    what was left. A `with` block."""
+
+    __slots__ = ()
+
+    def __init__(self, store: "Store") -> None:
+        lock = None
+        while not lock:
+            lock = locks.fresh(f"{store.path}/staging/change-{new_id()}.lock")
+        super().__init__(lock.path, lock.handed_over())
+
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is None:
+            self.remove()
+        self.close()

@@ -1,0 +1,90 @@
+"""A tree while it is being made: a directory in staging/ with its lock beside it."""
+
+import os
+
+from treesmith.names import new_id
+from treesmith.store import locks, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.backends.contract import Layout
+    from treesmith.store.records import Tree
+    from treesmith.store.store import Store
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Stage:
+    """A root that is being made, and the locks that this takes. A `with` block: leaving it removes what was not
+    published.
+
+    `publish` gives the stage a shared lock on the new tree, which lasts until the block ends: whoever needs the tree
+    longer takes his own before.
+    """
+
+    __slots__ = ("_held", "_lock", "_store", "home", "id", "layout", "published", "source", "wrote")
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._held: list[locks.Lock] = []
+        self.layout: Layout = {}
+        self.source: str | None = None  # the id of the tree that this is a fork of
+        self.wrote = False  # file data was written on making it
+        self.published = False
+        boot = records.read_file(_BOOT_ID)[:8]
+        while True:
+            self.id = new_id()
+            self.home = f"{store.path}/staging/{boot}-{self.id}"
+            lock = locks.fresh(f"{self.home}.lock")
+            if lock:
+                break
+        self._lock = lock
+        try:
+            os.mkdir(self.home, 0o700)
+        except BaseException:
+            lock.remove()
+            raise
+
+    def create(self) -> None:
+        """An empty root."""
+        self.layout = self._store.backend.create(self.id, self.home)
+        self.wrote = True
+
+    def fork(self, tree: "Tree", throwaway: bool = False) -> None:
+        """A copy-on-write copy of `tree`, which is locked until the stage is closed. BusyError if it cannot be."""
+        store = self._store
+        self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+        source = store.read(tree.id)
+        result = store.backend.fork(source, self.id, self.home, throwaway)
+        self.layout, self.wrote, self.source = result.child, result.wrote, source.id
+        if result.source is not None:
+            # Before anybody may write to the copy: the source's record must no longer name what they share as its own.
+            with store.writing():
+                source = store.read(tree.id)
+                source.layout = result.source
+                records.replace(source)
+
+    def hold(self, lock: locks.Lock) -> None:
+        """Keep a lock for as long as this stage lasts."""
+        self._held.append(lock)
+
+    def close(self, settled: bool = True) -> None:
+        """Remove what was not published, let go of everything. Again is harmless.
+
+        settled: nothing half-done is left; otherwise the lock's file stays, for the next writer to see and clear up.
+        """
+        try:
+            if not self.published:
+                self._store.backend.discard(self)
+            if settled:
+                self._lock.remove()
+        finally:
+            self._lock.close()
+            while self._held:
+                self._held.pop().close()
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

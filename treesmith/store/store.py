@@ -1,0 +1,289 @@
+"""The store as the rest of treesmith sees it."""
+
+import os
+
+from treesmith.errors import Error, NotFoundError
+from treesmith.names import HEX, check_name, is_entry, is_id
+from treesmith.store import index, locks, records
+from treesmith.store.records import Damaged, Tree
+from treesmith.store.staging import Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from treesmith.backends.contract import Backend
+
+VERSION = 1
+FILE = "store.json"
+
+
+def default_path() -> str:
+    return os.environ.get("TREESMITH_STORE") or (
+        "/var/lib/treesmith" if os.geteuid() == 0 else os.path.expanduser("~/.local/share/treesmith")
+    )
+
+
+def open_store(path: str = "") -> "Store":
+    """The store at `path` (default: $TREESMITH_STORE, else the user's own). NotFoundError: there is none.
+
+    Error: others could get in. Ids on disk are unshifted, so what a container's root made setuid is real on the host
+    for whoever reaches it.
+    """
+    path = os.path.abspath(path or default_path())
+    try:
+        text = records.read_file(f"{path}/{FILE}")
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"no store at {path}", hint="make one: treesmith init, or treesmith build") from None
+    except PermissionError:
+        raise Error(f"the store at {path} is not yours", hint="--store DIR, or sudo") from None
+    if status.st_uid != os.geteuid():
+        raise Error(f"the store at {path} belongs to user {status.st_uid}", hint="--store DIR, or become that user")
+    if status.st_mode & 0o077:
+        raise Error(
+            f"the store at {path} is open to others",
+            f"its mode is {status.st_mode & 0o7777:o}; a setuid file of a tree would be theirs to run",
+            f"chmod 700 {path}",
+        )
+    try:
+        about = records.parse(text)
+        version, backend = about["version"], about["backend"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Error(f"{path}/{FILE} is damaged", str(error)) from None
+    if version != VERSION:
+        raise Error(f"the store at {path} has version {version}", f"this treesmith knows {VERSION}")
+    return Store(path, backend)
+
+
+def create_store(path: str = "", backend: str = "") -> "Store":
+    """The store at `path`, made if there is none, with the first backend that works there. Error: none does."""
+    path = os.path.abspath(path or default_path())
+    if not os.path.exists(f"{path}/{FILE}"):
+        from treesmith.store.create import create
+
+        create(path, backend)
+    store = open_store(path)
+    if backend and store.backend.name != backend:
+        raise Error(f"the store at {path} is kept by {store.backend.name}, not {backend}")
+    return store
+
+
+class Store:
+    """A store on disk. Nothing is kept in memory between calls. Every path is absolute."""
+
+    __slots__ = ("_backend", "_backend_name", "path")
+
+    def __init__(self, path: str, backend: str) -> None:
+        self.path = path
+        self._backend_name = backend
+        self._backend: Backend | None = None
+
+    @property
+    def backend(self) -> "Backend":
+        if self._backend is None:
+            from treesmith.backends import keeper
+
+            self._backend = keeper(self._backend_name, self.path)
+        return self._backend
+
+    # --- reading: no locks, nothing is repaired -----------------------------------------------------------
+
+    def names(self) -> "dict[str, str]":
+        """name -> id; NAME@N too."""
+        return index.read_names(f"{self.path}/names")
+
+    def named(self, name: str) -> str:
+        """The id that `name` stands for, "" if it stands for nothing."""
+        id = index.target(f"{self.path}/names/{name}")
+        return id if id and os.path.lexists(f"{self.path}/trees/{id}") else ""
+
+    def read(self, id: str, name: str = "") -> Tree:
+        """The tree of an id. NotFoundError; Error if its record is damaged."""
+        found = records.survey(f"{self.path}/trees/{id}", name)
+        if found is None:
+            raise NotFoundError(f"no tree {name or '@' + id}")
+        if isinstance(found, Damaged):
+            raise Error(f"{found.title} is damaged", found.why, f"remove it: treesmith rm @{id}")
+        return found
+
+    def find(self, ref: str) -> Tree:
+        """The tree that NAME, NAME@N or @hex (4 digits at least) means. NotFoundError; Error if it is damaged."""
+        id = self.identify(ref)
+        return self.read(id, ref if ref[0] != "@" else index.by_id(self.names()).get(id, ""))
+
+    def identify(self, ref: str) -> str:
+        """The id that NAME, NAME@N or @hex means, its record good or not. NotFoundError."""
+        if ref.startswith("@"):
+            digits = ref[1:]
+            if len(digits) < 4 or not HEX.issuperset(digits):
+                raise NotFoundError(f"{ref} is no id", hint="an id is @ and 4 to 16 hex digits")
+            ids = [id for id in os.listdir(f"{self.path}/trees") if id.startswith(digits)]
+            if len(ids) > 1:
+                raise NotFoundError(f"{ref} is not unique", ", ".join(f"@{id}" for id in sorted(ids)))
+            if ids:
+                return ids[0]
+        else:
+            if not is_entry(ref):
+                check_name(ref)
+            id = self.named(ref)
+            if id:
+                return id
+        from treesmith.names import nearest
+
+        close = nearest(ref, list(self.names()))
+        raise NotFoundError(f"no tree {ref}", hint=f"did you mean {close}?" if close else "see: treesmith ls")
+
+    def trees(self) -> "list[Tree | Damaged]":
+        """All of them, in no order."""
+        names = index.by_id(self.names())
+        folder = f"{self.path}/trees"
+        found = (records.survey(f"{folder}/{id}", names.get(id, "")) for id in os.listdir(folder))
+        return [tree for tree in found if tree is not None]
+
+    def by_key(self, key: str) -> "Tree | None":
+        """The step tree with this key."""
+        id = index.target(f"{self.path}/keys/{key}")
+        found = records.survey(f"{self.path}/trees/{id}") if id else None
+        return found if isinstance(found, Tree) and found.key == key else None
+
+    # --- locks (see locks.py for their order) ---------------------------------------------------------------
+
+    def lock(self, id: str, exclusive: bool = False) -> locks.Lock:
+        """The tree's lock, at once or BusyError. NotFoundError if there is no such tree (any more)."""
+        home = f"{self.path}/trees/{id}"
+        if is_id(id) and os.path.lexists(home):
+            lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
+            if not lock:
+                raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"))
+            if os.path.lexists(home):
+                return lock
+            lock.close()
+        raise NotFoundError(f"no tree @{id}")
+
+    def in_use(self, id: str) -> bool:
+        """Does anybody hold the tree's lock? A look, which nobody notices."""
+        try:
+            lock = locks.attempt(f"{self.path}/locks/{id}", exclusive=True, create=False, patience=0)
+        except FileNotFoundError:
+            return False
+        if lock:
+            lock.close()
+        return lock is None
+
+    def writing(self) -> locks.Lock:
+        """The writers' lock, waited for. What a dead writer left half-done is finished or cleared first."""
+        from treesmith.store.recovery import settle
+
+        lock = locks.wait(f"{self.path}/locks/store")
+        try:
+            settle(self)
+        except BaseException:
+            lock.close()
+            raise
+        return lock
+
+    # --- making and changing ----------------------------------------------------------------------------------
+
+    def stage(self) -> Stage:
+        """A place to make a tree in, as a `with` block: stage.create() or stage.fork(tree), then `publish`."""
+        return Stage(self)
+
+    def publish(
+        self,
+        stage: Stage,
+        kind: str,
+        name: str = "",
+        key: str = "",
+        recipe: "dict[str, Any] | None" = None,
+        steps: "Iterable[dict[str, Any]]" = (),
+        launch: "dict[str, Any] | None" = None,
+        labels: "dict[str, str] | None" = None,
+        sealed: bool = False,
+        replace: bool = True,
+        flush: bool = True,
+    ) -> Tree:
+        """Make a staged root a tree, durably; its parent is what the stage forked.
+
+        replace: a tree that has the name gives it up, and stays as NAME@N if it is pinned, in use, or named trees
+        descend from it. Else it is removed. Without `replace` the name must be free (Error).
+        flush: files were written into the root; syncs the filesystem.
+        """
+        from treesmith.store.publish import publish
+
+        return publish(
+            self, stage, kind, name, key, recipe, list(steps), launch or {}, labels or {}, sealed, replace, flush
+        )
+
+    def snapshot(self, source: Tree, name: str, labels: "dict[str, str] | None" = None) -> Tree:
+        """A writable copy-on-write tree named `name`. BusyError if `source` is writable and running; Error if the name
+        is taken."""
+        check_name(name)
+        if self.named(name):
+            from treesmith.store.publish import name_taken
+
+            raise name_taken(name)
+        with self.stage() as stage:
+            stage.fork(source)
+            return self.publish(
+                stage, "snapshot", name, recipe=source.recipe, steps=source.steps, launch=source.launch,
+                labels=labels, replace=False, flush=stage.wrote,
+            )  # fmt: skip
+
+    def throwaway(self, tree: Tree) -> Stage:
+        """A fork that lives until it is closed, or its holder dies. `tree` is locked (shared) as long. Never synced."""
+        stage = self.stage()
+        try:
+            stage.fork(tree, throwaway=True)
+        except BaseException:
+            stage.close()
+            raise
+        return stage
+
+    def seal(self, tree: Tree) -> Tree:
+        """Make it read-only for good, without machine id, host keys and random seeds. BusyError if it is running."""
+        from treesmith.store.publish import seal
+
+        return seal(self, tree.id)
+
+    def rename(self, old: str, new: str) -> Tree:
+        """Error if `new` is taken. What runs goes on."""
+        from treesmith.store.publish import rename
+
+        return rename(self, old, new)
+
+    def update(self, tree: Tree, **fields: "Any") -> Tree:
+        """Change fields of the record: launch, labels, pin, steps."""
+        from treesmith.store.publish import update
+
+        return update(self, tree.id, fields)
+
+    # --- removing -------------------------------------------------------------------------------------------------
+
+    def removal(self, targets: "list[Tree | Damaged]", recursive: bool = False) -> "list[Tree | Damaged]":
+        """What `remove` would remove, children before parents. Error: named trees descend from it, or one is pinned."""
+        from treesmith.store.remove import removal
+
+        return removal(targets, self.trees(), recursive)
+
+    def remove(self, targets: "list[Tree | Damaged]", recursive: bool = False) -> "list[Tree | Damaged]":
+        """Remove trees, and what is unnamed and descends from them alone; all of `removal` or nothing. Returns what is
+        gone. BusyError if one is in use; Error if the files could not all be deleted (what is left is in trash/)."""
+        from treesmith.store.remove import remove
+
+        return remove(self, targets, recursive)
+
+    def recover(self) -> "list[str]":
+        """Finish or clear what dead writers left, and empty the trash. Returns what could not be deleted, and why."""
+        from treesmith.store.recovery import settle, sweep
+
+        with self.writing():
+            settle(self, thorough=True)
+        return sweep(self)
+
+    def sweep(self) -> "list[str]":
+        """Delete what lies in trash/ and what is kept for nobody. Returns what could not be deleted, and why."""
+        from treesmith.store.recovery import sweep
+
+        return sweep(self)
