@@ -8,6 +8,7 @@ is to be removed into trash/. `sweep` does the slow removing, outside the lock.
 import os
 
 from treesmith.names import is_id
+from treesmith.sandbox import leftovers as containers
 from treesmith.store import index, locks, records
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ def settle(store: "Store", thorough: bool = False) -> None:
         return
     for entry, lock in dead.items():
         id = entry.rpartition("-")[2]
+        containers.clear(id)
         done = _try(_drop_staging, store, entry, id) and _try(_finish, store, id)
         if lock and done:
             lock.remove()

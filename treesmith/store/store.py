@@ -4,6 +4,7 @@ import os
 
 from treesmith.errors import Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
+from treesmith.sandbox import leftovers as containers
 from treesmith.store import index, locks, records
 from treesmith.store.records import Damaged, Tree
 from treesmith.store.staging import Stage
@@ -151,13 +152,17 @@ class Store:
     # --- locks (see locks.py for their order) ---------------------------------------------------------------
 
     def lock(self, id: str, exclusive: bool = False) -> locks.Lock:
-        """The tree's lock, at once or BusyError. NotFoundError if there is no such tree (any more)."""
+        """The tree's lock, at once or BusyError. NotFoundError if there is no such tree (any more).
+
+        What a killed holder ran in the tree is gone on return.
+        """
         home = f"{self.path}/trees/{id}"
         if is_id(id) and os.path.lexists(home):
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
                 raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"))
             if os.path.lexists(home):
+                containers.clear(id)
                 return lock
             lock.close()
         raise NotFoundError(f"no tree @{id}")
