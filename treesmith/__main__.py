@@ -17,6 +17,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 def main() -> "NoReturn":
     """Never returns. os._exit leaves out the interpreter's own taking down, which is 2 ms of a launch; nothing in
     treesmith relies on it (every lock and descriptor ends with the process)."""
+    _standard_descriptors()
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -24,6 +25,15 @@ def main() -> "NoReturn":
         except (OSError, ValueError, AttributeError):  # nobody reads any more, or it was closed from the start
             status = status or 1
     os._exit(status)
+
+
+def _standard_descriptors() -> None:
+    """Where 0, 1 or 2 was closed, the next file to be opened would be our stdout: a lock, or a container's pipe."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
 
 
 def run(argv: "list[str]") -> int:
