@@ -7,6 +7,10 @@ import errno
 import fcntl
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COUNT = 65536
 # 524288 to 1879048191: above what adduser gives out, below what systemd takes for its own purposes (uid 2^31 is -1's
 # neighbour for careless programs); see https://systemd.io/UIDS-GIDS.
@@ -27,7 +31,9 @@ class Ids:
 
     def note(self, text: str) -> None:
         """Leave word for whoever finds the range without its holder."""
-        os.pwrite(self._lock, text.encode(), 0)
+        data = text.encode()
+        os.pwrite(self._lock, data, 0)
+        os.ftruncate(self._lock, len(data))
 
     def close(self) -> None:
         """Give the range back. Again is harmless."""
@@ -53,8 +59,11 @@ def allocate(run: str = RUN) -> Ids:
         os.close(lock)
 
 
-def abandoned(run: str = RUN) -> "list[tuple[Ids, str]]":
-    """The ranges whose holder died, now ours to clear and close, each with the note that it left."""
+def abandoned(run: str = RUN, wait: "Callable[[str], bool] | None" = None) -> "list[tuple[Ids, str]]":
+    """The ranges whose holder died, now ours to clear and close, each with the note that it left.
+
+    wait: by its note, is this one dying right now? Then its lock is waited for.
+    """
     try:
         slots = [name for name in os.listdir(run) if name.isdecimal()]
     except FileNotFoundError:
@@ -66,17 +75,18 @@ def abandoned(run: str = RUN) -> "list[tuple[Ids, str]]":
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        if take(lock):
-            found.append((Ids(int(slot) * COUNT, lock, path), os.pread(lock, 65536, 0).decode(errors="replace")))
+        note = os.pread(lock, 65536, 0).decode(errors="replace")
+        if take(lock, block=bool(wait and wait(note))):
+            found.append((Ids(int(slot) * COUNT, lock, path), note))
         else:
             os.close(lock)
     return found
 
 
-def take(lock: int) -> bool:
+def take(lock: int, block: bool = False) -> bool:
     """Lock an open file, unless another holds it, or unlinked it between our open and our flock."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if block else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno != errno.EWOULDBLOCK:
             raise

@@ -68,7 +68,7 @@ def _become(child: Child) -> None:
     sethostname(sandbox.hostname)
     root = Root(sandbox, child.brought)
     account = user.look_up(root.fd, sandbox.user)
-    terminal = pty.make(root.pts) if sandbox.tty else None
+    terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     root.enter(sandbox.chdir)
     os.setsid()
     if terminal:

@@ -7,23 +7,32 @@ from treesmith import ids
 from treesmith.sandbox import cgroup
 
 
-def clear(run: str = ids.RUN) -> int:
+def clear(tree: str = "", run: str = ids.RUN) -> int:
     """Kill and remove it all; on return nothing runs there. Call before touching a tree that such a one used.
 
-    Returns how many sandboxes were cleared.
+    tree: an id whose exclusive lock the caller has. Whoever still seems to run something there is dying (its locks go
+    one after the other), and is waited for. Returns how many sandboxes were cleared.
     """
-    found = ids.abandoned(run)
-    for held, note in found:
-        path, _, rest = note.partition("\n")
-        if path:
-            cgroup.kill(path)
-        process = rest.split()
-        if len(process) == 2:
-            _await(int(process[0]), process[1])
-        if path:
-            cgroup.remove(path)
+    found = ids.abandoned(run, lambda note: bool(tree) and _Note(note).tree == tree)
+    for held, text in found:
+        note = _Note(text)
+        if note.cgroup:
+            cgroup.kill(note.cgroup)
+        if note.pid:
+            _await(note.pid, note.began)
+        if note.cgroup:
+            cgroup.remove(note.cgroup)
         held.close()
     return len(found)
+
+
+class _Note:
+    """What `start` left: up to three lines, of which the last may be missing."""
+
+    def __init__(self, text: str) -> None:
+        self.cgroup, self.tree, process, *_ = *text.split("\n"), "", "", ""
+        pid, _, self.began = process.partition(" ")
+        self.pid = int(pid) if pid.isdecimal() else 0
 
 
 def _await(pid: int, began: str) -> None:

@@ -2,18 +2,20 @@
 
 import os
 
-from treesmith.linux.call import ioctl
+from treesmith.linux.call import ioctl, packed
 
 _TIOCSCTTY = 0x540E
+_TIOCSWINSZ = 0x5414
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
 
 
-def make(pts: int) -> "tuple[int, int]":
+def make(pts: int, size: "tuple[int, int]") -> "tuple[int, int]":
     """(master, slave). The slave is opened through the master, not by a name (CVE-2025-52565)."""
     flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
     master = os.open("ptmx", flags | os.O_NOFOLLOW, dir_fd=pts)
     ioctl(master, _TIOCSPTLCK, bytes(4), "TIOCSPTLCK")
+    ioctl(master, _TIOCSWINSZ, packed(2, *size, 0, 0), "TIOCSWINSZ")
     return master, ioctl(master, _TIOCGPTPEER, flags, "TIOCGPTPEER")
 
 

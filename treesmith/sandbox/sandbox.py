@@ -29,7 +29,7 @@ class Sandbox:
 
     __slots__ = (
         "binds", "capabilities", "chdir", "command", "defaults", "env", "files", "furnish", "hostname", "network",
-        "no_new_privs", "no_sync", "read_only", "tmpfs", "tty", "user", "view", "views",
+        "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +52,8 @@ class Sandbox:
         read_only: bool = False,
         no_new_privs: bool = False,
         no_sync: bool = False,
-        tty: bool = False,
+        tty: "tuple[int, int] | None" = None,
+        tree: str = "",
     ) -> None:
         self.view = view  # "/"
         self.command = command  # empty: the user's shell
@@ -71,4 +72,5 @@ class Sandbox:
         self.read_only = read_only
         self.no_new_privs = no_new_privs
         self.no_sync = no_sync  # fsync and its like succeed without doing anything: for builds
-        self.tty = tty  # a pty of its own instead of the descriptors handed to `start`
+        self.tty = tty  # (rows, columns): a pty of its own instead of the descriptors handed to `start`
+        self.tree = tree  # the id of the tree that it writes to, for `leftovers.clear`

@@ -49,7 +49,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
     try:
         binary, memory = opened.keep(init.find()), opened.keep(init.memory())
         process.ids = ids.allocate()
-        leaf = opened.keep(_cgroup(process))
+        leaf = opened.keep(_cgroup(process, sandbox.tree))
         brought = Brought([(bind, opened.keep(_open_bind(bind))) for bind in sandbox.binds], sandbox.files, -1)
         if sandbox.network == "host":
             brought.files = (*_resolver(), *sandbox.files)
@@ -66,7 +66,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
             child.run(given)
         process.pidfd = os.pidfd_open(process.pid)
         theirs.close()
-        _note(process)
+        _note(process, sandbox.tree)
         _map(sandbox, process, brought.binds)
         ours.send(child.GO)
         init.copy(binary, memory)  # while the child mounts
@@ -93,24 +93,22 @@ class _Opened:
             os.close(self.fds.pop())
 
 
-def _cgroup(process: Process) -> int:
+def _cgroup(process: Process, tree: str) -> int:
     assert process.ids
     path = cgroup.place(process.ids.first // process.ids.count)
-    if not path:
-        return -1
-    process.ids.note(path + "\n")  # before it is made: whoever finds the lock free knows where to look
-    leaf = cgroup.make(path, process.ids.first)
+    process.ids.note(f"{path}\n{tree}\n")  # before it is made: whoever finds the lock free knows where to look
+    leaf = cgroup.make(path, process.ids.first) if path else -1
     if leaf >= 0:
         process.cgroup = path
     return leaf
 
 
-def _note(process: Process) -> None:
+def _note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
     with open(f"/proc/{process.pid}/stat") as file:
         began = file.read().rpartition(")")[2].split()[19]
-    process.ids.note(f"{process.cgroup}\n{process.pid} {began}\n")
+    process.ids.note(f"{process.cgroup}\n{tree}\n{process.pid} {began}\n")
 
 
 def _open_bind(bind: "Bind") -> int:

@@ -1,0 +1,5 @@
+"""Starting a command in a tree of the store, and staying beside it until it ends."""
+
+from treesmith.launch.supervise import launch
+
+__all__ = ["launch"]

@@ -1,0 +1,161 @@
+"""One supervisor for each container: it holds the tree's lock, is the parent of the first process, and cleans up."""
+
+import os
+import sys
+
+from treesmith.errors import BusyError
+from treesmith.launch import containers
+from treesmith.launch.forward import Forward
+from treesmith.launch.relay import relay, through_pipes, through_terminal
+from treesmith.launch.terminal import Terminal, size
+from treesmith.names import throwaway
+from treesmith.sandbox import signals
+from treesmith.sandbox.sandbox import PATH, Sandbox
+from treesmith.sandbox.start import start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.backends.contract import Layout
+    from treesmith.sandbox.process import Process
+    from treesmith.sandbox.view import View
+    from treesmith.spec import Spec
+    from treesmith.store.locks import Lock
+    from treesmith.store.records import Tree
+    from treesmith.store.staging import Stage
+    from treesmith.store.store import Store
+
+
+def launch(store: "Store", tree: "Tree", spec: "Spec") -> int:
+    """Run it to its end: its exit status, 128+N for the signal N.
+
+    Error, status 126 or 127: the command cannot be run, or is not there; 125: it could not be started. BusyError: the
+    tree is in use. A sealed tree, and with `ephemeral` any, runs on a throw-away copy that is gone afterwards.
+    """
+    mask = signals.block()  # from before the first thing that needs cleaning
+    try:
+        containers.recover()
+        with _claim(store, tree, spec) as claim:
+            view = store.backend.open(claim, "ephemeral" if claim.stage else "rw")
+            try:
+                return _run(store, tree, spec, claim, view)
+            finally:
+                view.close()
+    finally:
+        signals.restore(mask)
+
+
+class _Claim:
+    """What is launched, a backend's Root: the tree with its lock, or a throw-away copy."""
+
+    __slots__ = ("_lock", "home", "id", "layout", "stage")
+
+    def __init__(self, root: "Tree | Stage", lock: "Lock | None", stage: "Stage | None") -> None:
+        self.id: str = root.id
+        self.home: str = root.home
+        self.layout: Layout = root.layout
+        self.stage = stage
+        self._lock = lock
+
+    def __enter__(self) -> "_Claim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            self._lock.close()
+        if self.stage:
+            try:
+                self.stage.close()
+            except OSError as error:  # the command's status counts; recovery finds what is left
+                sys.stderr.write(f"treesmith: the throw-away copy was not removed: {error.strerror}\n")
+
+
+def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
+    try:
+        if tree.sealed or spec.ephemeral:
+            if not spec.ephemeral and not spec.quiet:
+                sys.stderr.write(f"{tree.title} is sealed: running on a throw-away copy\n")
+                sys.stderr.flush()
+            stage = store.throwaway(tree)
+            return _Claim(stage, None, stage)
+        lock = store.lock(tree.id, exclusive=True)
+    except BusyError as error:
+        raise BusyError(error.brief, error.details, "it runs once: enter it, or wait until it ends", 125) from error
+    try:
+        return _Claim(store.read(tree.id), lock, None)  # its layout may have changed before we had the lock
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, view: "View") -> int:
+    name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
+    tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
+    sandbox = _sandbox(tree, spec, claim, view, tty)
+    pipes = [] if tty else [os.pipe() for _ in range(3)]
+    theirs = [pipes[0][0], pipes[1][1], pipes[2][1]] if pipes else []
+    ours = [pipes[0][1], pipes[1][0], pipes[2][0]] if pipes else []
+    try:
+        process = start(sandbox, (theirs[0], theirs[1], theirs[2]) if theirs else None)
+    except BaseException:
+        _close(ours)
+        raise
+    finally:
+        _close(theirs)
+    try:
+        record = containers.register(claim.id, name, tree.title, store.path, process, spec.command)
+        try:
+            return _relay(process, ours)
+        finally:
+            process.close()
+            record.remove()
+    finally:
+        process.close()
+
+
+def _relay(process: "Process", ends: "list[int]") -> int:
+    terminal = None
+    flows = through_pipes((ends[0], ends[1], ends[2])) if ends else through_terminal(process.pty)
+    forward = Forward(process)
+    try:
+        if not ends and os.isatty(0):
+            terminal = Terminal(0, process.pty)
+        return relay(flows, process)
+    finally:
+        forward.stop()
+        if terminal:
+            terminal.restore()
+
+
+def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool) -> Sandbox:
+    hostname = spec.hostname or (tree.name or tree.id).partition("@")[0]
+    env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(claim.id)}
+    if tty:
+        env["TERM"] = os.environ.get("TERM", "linux")
+    for key in spec.ignored if not spec.quiet else ():
+        sys.stderr.write(f"treesmith: {tree.title}: {key} is not kept yet\n")
+    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
+    return Sandbox(
+        view,
+        spec.command,
+        env={**env, **spec.env},
+        user=spec.user,
+        chdir=spec.chdir,
+        hostname=hostname,
+        network=spec.network,
+        binds=spec.binds,
+        defaults=(("/etc/hosts", hosts.encode()),),
+        tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else (),
+        read_only=spec.read_only,
+        tty=size(0 if os.isatty(0) else 1) if tty else None,
+        tree=claim.id,
+    )
+
+
+def _uuid(id: str) -> str:
+    """A tree's id as a UUID of version 8 (RFC 9562): the same at each launch, another for each copy."""
+    return f"{id[:8]}-{id[8:12]}-8{id[13:16]}-8{id[:3]}-{id[4:]}"
+
+
+def _close(fds: "list[int]") -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,120 @@
+"""What a launch is: the tree's own defaults, then what was asked for. Pure.
+
+Defaults come with a recipe or an image, so they may say what runs, never loosen what it is shut in: no binds, no host
+network. That takes a flag.
+"""
+
+import os
+
+from treesmith.errors import UsageError
+from treesmith.sandbox.sandbox import Bind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+NETWORKS = ("none", "host")
+_HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+_HONOURED = ("command", "user", "env", "chdir", "read-only")
+
+
+class Spec:
+    """A launch. Empty strings and tuples: nothing was said."""
+
+    __slots__ = (
+        "binds", "chdir", "command", "env", "ephemeral", "hostname", "ignored", "name", "network", "quiet", "read_only",
+        "tty", "user",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.command: tuple[str, ...] = ()
+        self.user = ""
+        self.env: dict[str, str] = {}
+        self.chdir = "/"
+        self.hostname = ""
+        self.network = "none"
+        self.binds: tuple[Bind, ...] = ()
+        self.ephemeral = False
+        self.read_only = False
+        self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
+        self.name = ""  # the container's
+        self.quiet = False
+        self.ignored: tuple[str, ...] = ()  # defaults of the tree that this version does not know to keep
+
+
+def make(
+    defaults: "dict[str, Any]",
+    command: "tuple[str, ...]" = (),
+    *,
+    user: str = "",
+    chdir: str = "",
+    setenv: "Iterable[str]" = (),
+    bind: "Iterable[str]" = (),
+    hostname: str = "",
+    network: str = "",
+    name: str = "",
+    ephemeral: bool = False,
+    read_only: bool = False,
+    tty: bool = False,
+    pipe: bool = False,
+    quiet: bool = False,
+) -> Spec:
+    """From a tree's `launch` defaults and the verb's options, as they were typed. UsageError: which makes no sense."""
+    if tty and pipe:
+        raise UsageError("--tty and --pipe exclude each other")
+    spec = Spec()
+    spec.command = command or tuple(defaults.get("command", ()))
+    spec.user = user or defaults.get("user", "")
+    spec.env = {**defaults.get("env", {}), **dict(map(_variable, setenv))}
+    spec.chdir = _inside("--chdir", chdir or defaults.get("chdir", "/"))
+    spec.binds = tuple(map(_bind, bind))
+    spec.hostname = _hostname(hostname) if hostname else ""
+    spec.network = _network(network) if network else "none"
+    spec.name, spec.quiet, spec.ephemeral = name, quiet, ephemeral
+    spec.read_only = read_only or bool(defaults.get("read-only", False))
+    spec.tty = True if tty else False if pipe else None
+    known = (*_HONOURED, "network") if network or defaults.get("network") == "none" else _HONOURED
+    spec.ignored = tuple(key for key in defaults if key not in known)
+    return spec
+
+
+def _variable(text: str) -> "tuple[str, str]":
+    name, mark, value = text.partition("=")
+    if not name or not mark:
+        raise UsageError(f"--setenv {text}: no variable and value", hint="--setenv NAME=VALUE")
+    return name, value
+
+
+def _inside(option: str, path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise UsageError(f"{option} {path}: not a path of the tree", hint="it begins with / and has no .. in it")
+    return path
+
+
+def _bind(text: str) -> Bind:
+    fields = text.split(":")
+    if len(fields) not in (2, 3) or not all(fields):
+        raise UsageError(f"--bind {text}: not understood", hint="--bind SOURCE:TARGET[:ro,noidmap]")
+    words = fields[2].split(",") if len(fields) == 3 else []
+    for word in words:
+        if word not in ("idmap", "noidmap", "ro"):
+            raise UsageError(f"--bind {text}: {word} is no option", "there are: idmap (the default), noidmap, ro")
+    if "idmap" in words and "noidmap" in words:
+        raise UsageError(f"--bind {text}: idmap and noidmap exclude each other")
+    target = _inside(f"--bind {text}:", fields[1])
+    if not target.strip("/"):
+        raise UsageError(f"--bind {text}: the whole tree would lie below it")
+    return Bind(os.path.abspath(fields[0]), target, idmap="noidmap" not in words, read_only="ro" in words)
+
+
+def _hostname(name: str) -> str:
+    if len(name) > 64 or not _HOSTNAME.issuperset(name):
+        raise UsageError(f"--hostname {name}: no host name", "1 to 64 letters, digits, dots and hyphens")
+    return name
+
+
+def _network(name: str) -> str:
+    if name not in NETWORKS:
+        raise UsageError(f"--network {name}: there is no such network", f"there are: {', '.join(NETWORKS)}")
+    return name
