@@ -158,6 +158,7 @@ class Overlay:
         """A volatile mount leaves a marker so that nobody trusts the layer after a crash. There was none: what is being
         made does not outlive one, and a flush has just made it durable."""
         try:
+            os.unlink(f"{self._layers}/{upper}/{_VOLATILE}/dirty")
             os.rmdir(f"{self._layers}/{upper}/{_VOLATILE}")
         except FileNotFoundError:
             pass

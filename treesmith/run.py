@@ -16,28 +16,36 @@ if TYPE_CHECKING:
     from treesmith.sandbox.sandbox import Sandbox
 
 _TAIL = 20  # lines that an error shows
+_TICK = 250  # ms
 _LONGEST = 65536  # bytes of a line; what has no end is cut
 
 
 def run(
-    sandbox: "Sandbox", log: int, on_line: "Callable[[str], None] | None" = None, what: str = "", stdin: int = -1
+    sandbox: "Sandbox",
+    log: int,
+    on_line: "Callable[[str], None] | None" = None,
+    what: str = "",
+    stdin: int = -1,
+    errors: int = -1,
+    on_tick: "Callable[[], None] | None" = None,
 ) -> None:
     """Until it has ended well. Its stdout and stderr go to the descriptor `log`, whole, and to `on_line` line by line.
 
-    `what` names it in messages. `stdin`: a descriptor, else there is nothing to read. Error: the status, with the last
-    lines. On any exception, KeyboardInterrupt or one out of `on_line`, everything inside is killed first.
+    `what` names it in messages. `stdin`: a descriptor, else there is nothing to read. `errors`: a descriptor that has
+    its stderr instead. `on_tick` is called a few times a second. Error: the status, with the last lines. On any
+    exception, KeyboardInterrupt or one out of `on_line`, everything inside is killed first.
     """
     what = what or " ".join(sandbox.command)
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     reader, writer = os.pipe()
     try:
-        process = _start(sandbox, (nothing if stdin < 0 else stdin, writer, writer), what)
+        process = _start(sandbox, (nothing if stdin < 0 else stdin, writer, writer if errors < 0 else errors), what)
         os.close(writer)
         writer = -1
         try:
             signals.restore(process.mask)
             lines = _Lines(on_line)
-            _follow(process, reader, log, lines)
+            _follow(process, reader, log, lines, on_tick)
             status = process.wait()
         finally:
             process.close()
@@ -83,13 +91,17 @@ class _Lines:
             self._on_line(text)
 
 
-def _follow(process: "Process", reader: int, log: int, lines: _Lines) -> None:
+def _follow(process: "Process", reader: int, log: int, lines: _Lines, on_tick: "Callable[[], None] | None") -> None:
     """Until the pipe's end, or the process's: what was handed out of the sandbox must not keep us."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     poll.register(process.pidfd, select.POLLIN)
     while True:
-        ready = [fd for fd, _ in poll.poll()]
+        ready = [fd for fd, _ in poll.poll(_TICK)]
+        if on_tick:
+            on_tick()
+        if not ready:
+            continue
         if reader not in ready:
             break
         data = os.read(reader, 65536)

@@ -101,15 +101,16 @@ class Root:
     def _files(self, wanted: "list[tuple[str, bytes]]") -> None:
         if not wanted:
             return
-        kept = new_mount("tmpfs", NOSUID | NODEV | NOEXEC, (("mode", "0700"), ("size", "16m")))
+        kept = new_mount("tmpfs", NOSUID | NODEV, (("mode", "0700"), ("size", "16m")))
         os.mkdir("files", dir_fd=self.scratch)
         move_mount(kept, self.scratch, "files")
         for number, (path, content) in enumerate(wanted):
-            fd = os.open(str(number), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=kept)
+            mode = 0o555 if content.startswith(b"#!") else 0o444
+            fd = os.open(str(number), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode, dir_fd=kept)
             with open(fd, "wb") as file:
                 file.write(content)
             mount = open_tree(str(number), kept)
-            set_attributes(mount, RDONLY | NOSUID | NODEV | NOEXEC)
+            set_attributes(mount, RDONLY | NOSUID | NODEV)
             attach(mount, self.fd, path, directory=False)
             os.close(mount)
 

@@ -65,7 +65,7 @@ class Sandbox:
         self.binds = binds
         self.views = views  # further roots, each mounted at a path
         self.furnish = furnish  # they get /proc, /sys and /dev as well, for tools that chroot into them
-        self.files = files  # read-only, laid over a path from a tmpfs, never written into the root
+        self.files = files  # read-only, scripts executable, laid over a path from a tmpfs, never written into the root
         self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
         self.tmpfs = tmpfs
         self.capabilities = capabilities  # the bounding set
