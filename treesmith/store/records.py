@@ -183,6 +183,10 @@ def parse(text: str) -> "Any":
         value, end = _scan(text, 0)
     except StopIteration as stop:
         raise ValueError(f"no JSON value at character {stop.value}") from None
+    except SystemError:  # the scanner raises json.JSONDecodeError, and cannot while that module is not loaded
+        import json
+
+        return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if end != len(text):
