@@ -23,7 +23,7 @@ ORDER = [
     ["steps"],
     ["recipe"],
     ["plan"],
-    ["build", "launch", "transfer", "mounts"],
+    ["build", "launch", "transfer"],
     ["doctor"],
     ["ui"],
     ["cli"],

@@ -23,6 +23,7 @@ import time
 
 from treesmith.errors import BusyError
 
+MOUNTS = "/run/treesmith/mounts"  # see mounts.py
 _PATIENCE = 10  # ms: whoever only looks whether a lock is free holds it for some microseconds
 
 
@@ -40,6 +41,9 @@ class Lock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def fileno(self) -> int:
+        return self._fd
 
     def handed_over(self) -> int:
         """The open file, which is the caller's now."""
@@ -107,5 +111,18 @@ def wait(path: str) -> Lock:
     return Lock(path, fd)
 
 
-def busy(what: str) -> BusyError:
-    return BusyError(f"{what} is in use", "it is running, being forked, sealed or removed", "see: treesmith ps")
+def unmounted(id: str) -> None:
+    """Before a tree's exclusive lock: a mount whose holder died without unmounting holds no lock, and goes first."""
+    if os.path.lexists(f"{MOUNTS}/{id}"):
+        from treesmith.store.mounts import settle
+
+        settle(id)
+
+
+def busy(what: str, id: str) -> BusyError:
+    from treesmith.store.mounts import where
+
+    place = where(id)
+    if place:
+        return BusyError(f"{what} is in use", f"it is mounted on {place}", f"treesmith umount {what}")
+    return BusyError(f"{what} is in use", "it is running, or being forked, sealed or removed", "try again afterwards")

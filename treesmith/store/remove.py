@@ -69,10 +69,11 @@ class Going:
         self._locks: list[locks.Lock] = []
         self.trees = trees
         for tree in trees:
+            locks.unmounted(tree.id)
             lock = locks.attempt(f"{store.path}/locks/{tree.id}", exclusive=True)
             if not lock:
                 self.close()
-                raise locks.busy(tree.title)
+                raise locks.busy(tree.title, tree.id)
             self._locks.append(lock)
 
     def go(self) -> None:

@@ -158,9 +158,11 @@ class Store:
         """
         home = f"{self.path}/trees/{id}"
         if is_id(id) and os.path.lexists(home):
+            if exclusive:
+                locks.unmounted(id)
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
-                raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"))
+                raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
             if os.path.lexists(home):
                 containers.clear(id)
                 return lock
