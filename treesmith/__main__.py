@@ -21,8 +21,9 @@ def main() -> "NoReturn":
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):  # nobody reads any more, or it was closed from the start
+            if stream:  # None: it was closed from the start
+                stream.flush()
+        except (OSError, ValueError):  # nobody reads any more, or the disk is full
             status = status or 1
     os._exit(status)
 

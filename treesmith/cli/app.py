@@ -141,11 +141,18 @@ def _print_version(value: bool) -> None:
 
 
 def _completer(complete: str | tuple[str, ...]) -> Callable[..., list[str]] | None:
-    if not isinstance(complete, tuple) or not complete:
+    if not complete:
         return None
 
-    def offer(incomplete: str) -> list[str]:
-        return [word for word in complete if word.startswith(incomplete)]
+    def offer(ctx: typer.Context, incomplete: str) -> list[str]:
+        from treesmith.cli import completers
+
+        if isinstance(complete, tuple):
+            words = list(complete)
+        else:
+            store = ctx.params.get("store") or (ctx.parent.params.get("store") if ctx.parent else "") or ""
+            words = completers.words(complete, store)
+        return [word for word in words if word.startswith(incomplete)]
 
     return offer
 

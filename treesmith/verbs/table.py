@@ -41,7 +41,7 @@ _ALL = (
         "ls", "Trees", "trees", "List the trees.",
         Option("all", "flag", "Unnamed ones too: the trees that steps left.", short="a"),
         Option("size", "flag", "Measure what each tree alone takes up (slow)."), JSON,
-        more='--json: {"version": 1, "trees": [{"name", "id", "kind", "sealed", "created", "from", "bytes", '
+        more='--json: {"version": 1, "trees": [{"name", "id", "kind", "sealed", "created", "parent", "from", "bytes", '
         '"damaged"}]}; created is in seconds since 1970, bytes is null when unknown or not asked for, damaged says why '
         "a tree cannot be read, or is null.",
     ),

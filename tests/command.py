@@ -1,0 +1,43 @@
+"""Driving the real command, as a child process, on a store of the test's own."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import roots
+
+import treesmith
+from treesmith.store import Store, Tree
+
+HERE = str(Path(treesmith.__file__).parent.parent)
+Result = subprocess.CompletedProcess[str]
+Command = Callable[..., Result]
+
+
+def environment(store: Path, **more: str) -> dict[str, str]:
+    """What the command sees: nothing of the tester's own settings."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(store.parent),
+        "LC_ALL": "C.UTF-8",
+        "TERM": "xterm-256color",
+        "PYTHONPATH": HERE,
+        "TREESMITH_STORE": str(store),
+        **more,
+    }
+
+
+def make_tree(store: Store, name: str, **fields: object) -> Tree:
+    """A sealed tree with a busybox in it, as a build leaves one."""
+    recipe = {"name": name, "path": f"/recipes/{name}.toml", "set": {}, "digest": "0" * 64}
+    with store.stage() as stage:
+        stage.create()
+        view = store.backend.open(stage, "rw")
+        root = view.mount()
+        try:
+            roots.busybox(Path(f"/proc/self/fd/{root}"))
+        finally:
+            os.close(root)
+            view.close()
+        return store.publish(stage, "build", name, recipe=recipe, sealed=True, **fields)  # type: ignore[arg-type]

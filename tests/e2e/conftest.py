@@ -1,0 +1,42 @@
+"""The real command on a store of the test's own, with either backend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import Command, Result, environment, make_tree
+
+from treesmith.store import Store, Tree, create_store, open_store
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture(params=["overlay", "copy"])
+def store(request: pytest.FixtureRequest, store_path: Path) -> Store:
+    create_store(str(store_path), request.param)
+    return open_store(str(store_path))
+
+
+@pytest.fixture
+def treesmith(store_path: Path) -> Command:
+    """`treesmith(*words, status=0, **environment)`: the finished process. status: the exit status it must have."""
+
+    def command(*words: str, status: int | None = 0, **more: str) -> Result:
+        argv = [sys.executable, "-m", "treesmith", *words]
+        done = subprocess.run(
+            argv, env=environment(store_path, **more), cwd=store_path.parent, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert status is None or done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return command
+
+
+@pytest.fixture
+def base(store: Store) -> Tree:
+    return make_tree(store, "base")

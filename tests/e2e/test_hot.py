@@ -1,0 +1,37 @@
+"""The verbs that people wait for import nothing slow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import environment
+
+from treesmith.store import Store, Tree
+
+SLOW = {
+    "collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "importlib.metadata", "inspect", "json",
+    "pathlib", "re", "rich", "signal", "socket", "struct", "subprocess", "threading", "typer", "typing",
+}  # fmt: skip
+
+
+def imported(store: Path, *words: str) -> set[str]:
+    """Every module of a real run, as the console script runs it. -S: what a site brings in is not ours."""
+    argv = [sys.executable, "-S", "-X", "importtime", "-c", "from treesmith.__main__ import main; main()", *words]
+    done = subprocess.run(argv, env=environment(store), capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize(
+    "words", [["ls"], ["path", "base"], ["snapshot", "base", "web"], ["--store", "{store}", "ls", "-a"]]
+)
+def test_a_hot_verb_imports_nothing_slow(store: Store, base: Tree, words: list[str]) -> None:
+    if words[0] == "path" and not store.backend.traits.host_path:
+        pytest.skip("path fails here")
+    modules = imported(Path(store.path), *(word.format(store=store.path) for word in words))
+    assert "treesmith.store.store" in modules
+    assert not modules & SLOW
+
+
+def test_the_test_would_notice(store: Store, base: Tree) -> None:
+    assert imported(Path(store.path), "ls", "--json") & SLOW == {"collections", "enum", "functools", "json", "re"}
