@@ -1,0 +1,1 @@
+"""tar and, later, OCI layers <-> a root's descriptor."""
