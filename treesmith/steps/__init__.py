@@ -1,0 +1,72 @@
+"""The kinds of steps. Each is a module with a schema, what it reads (`inputs`) and what it does (`run`)."""
+
+import importlib
+from typing import Any, Protocol
+
+from treesmith.errors import NotFoundError
+from treesmith.names import nearest
+from treesmith.steps.inputs import Inputs, Setting
+from treesmith.steps.room import Room
+from treesmith.steps.schema import Schema, Value
+from treesmith.steps.step import Step
+
+BUILT_IN = {
+    name: f"treesmith.steps.{name}" for name in ("debootstrap", "apt", "pip", "npm", "run", "script", "copy", "tar")
+}
+
+
+class Kind(Protocol):
+    """A module is one. A third party's comes by the entry point group `treesmith.steps`, its name has a hyphen."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    def inputs(self, step: Step, setting: Setting) -> Inputs:
+        """What the step reads besides its options, which `gather` adds. Error: something it reads is missing."""
+
+    def run(self, step: Step, room: Room) -> dict[str, Any]:
+        """Do it; what is returned (JSON) goes into the step's entry in the record."""
+
+
+def kind(name: str) -> Kind:
+    """The kind `name`. NotFoundError: there is none."""
+    target = BUILT_IN.get(name) or (_installed().get(name, "") if "-" in name else "")
+    if not target:
+        known = known_kinds()
+        near = nearest(name, known)
+        raise NotFoundError(
+            f"no kind of step {name!r}", hint=f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+        )
+    found: Kind = importlib.import_module(target)
+    return found
+
+
+def known_kinds() -> list[str]:
+    """The names of all kinds that are installed."""
+    return [*BUILT_IN, *sorted(_installed())]
+
+
+def _installed() -> dict[str, str]:
+    """Asked only on a miss: importlib.metadata costs 40 ms."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group="treesmith.steps") if "-" in point.name}
+
+
+def gather(step: Step, setting: Setting) -> Inputs:
+    """Everything that decides what a step makes. Error, with the recipe's line: something it reads is missing."""
+    module = kind(step.kind)
+    own = module.inputs(step, setting)
+    common: dict[str, Value] = {
+        **step.options,
+        **{f"env {name}": value for name, value in step.env.items()},
+        "step.kind": step.kind,
+        "step.revision": module.schema.revision,
+        "step.arch": setting.arch,
+        "step.network": step.network,
+        "step.secrets": step.secrets,
+    }
+    return Inputs({**own.facts, **common}, own.pinned)
+
+
+__all__ = ["BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds"]

@@ -1,0 +1,173 @@
+"""debootstrap: an empty root becomes a Debian, by mmdebstrap where it is installed, else by debootstrap.
+
+Both run among the host's programs, the tree at /target; `sandbox.tools` says what each needs there. Signatures are
+checked against the keyring, except of a source that the recipe trusts. Afterwards the tree is alike whichever made it:
+sources.list as the recipe says, nothing of the bootstrap's logs, lists and caches, no resolv.conf of the host's.
+"""
+
+import os
+from typing import Any
+
+from treesmith.archive.layer import Layer, Meta
+from treesmith.sandbox.sandbox import Bind
+from treesmith.steps import installed
+from treesmith.steps.debian import KEYRING, architecture, host_mirror
+from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
+from treesmith.steps.programs import driver
+from treesmith.steps.room import Room
+from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.step import Step
+
+schema = Schema(
+    kind="debootstrap",
+    help="Debian, or one of its family, into an empty root",
+    network=True,
+    drivers=("mmdebstrap", "debootstrap"),
+    bootstraps="only",
+    options={
+        "suite": Option("string", "the release: bookworm, trixie, sid", required=True),
+        "mirror": Option("source", "where from; else what the machine's own apt uses, else deb.debian.org"),
+        "variant": Option(
+            "string",
+            "how much: minbase is apt and what it needs",
+            "minbase",
+            choices=("minbase", "buildd", "important"),
+        ),
+        "include": Option("strings", "further packages"),
+        "components": Option("strings", "parts of the archive", ("main",)),
+        "keyring": Option("source", "whose signatures are good, a file of gpg; else the distribution's"),
+        "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
+    },
+)
+
+_CACHE = "/var/cache/treesmith"  # in the tools' root
+_REMOVED = (
+    "debootstrap", "etc/hostname", "etc/resolv.conf", "var/cache/apt/archives", "var/cache/apt/pkgcache.bin",
+    "var/cache/apt/srcpkgcache.bin", "var/cache/ldconfig/aux-cache", "var/lib/apt/lists", "var/log/apt",
+    "var/log/alternatives.log", "var/log/bootstrap.log", "var/log/dpkg.log",
+)  # fmt: skip
+
+
+def inputs(step: Step, setting: Setting) -> Inputs:
+    mirror = mirror_of(step)
+    facts: dict[str, Value] = {"driver": " ".join(driver(step, schema)), "mirror.used": mirror}
+    if not step.is_on("trust"):
+        facts["keyring.used"] = digest_of(_keyring(step))
+    if local := local_path(mirror):
+        facts["mirror.release"] = _release(step, local)
+    return Inputs(facts, pinned=bool(local))
+
+
+def mirror_of(step: Step) -> str:
+    """A URL; of a folder of the host, file:///PATH."""
+    given = step.text("mirror")
+    if not given:
+        return host_mirror(step.text("suite"))
+    if "://" in given:
+        return given
+    return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
+
+
+def local_path(mirror: str) -> str:
+    """The absolute host path of a mirror that is a folder, else ""."""
+    scheme, _, path = mirror.partition("://")
+    return path.rstrip("/") if scheme in ("file", "copy") else ""
+
+
+def _release(step: Step, mirror: str) -> str:
+    """A folder's state is that of its signed list of contents."""
+    folder = os.path.join(mirror, "dists", step.text("suite"))
+    for name in ("InRelease", "Release"):
+        if os.path.isfile(os.path.join(folder, name)):
+            return digest_of(os.path.join(folder, name))
+    raise step.error(
+        f"no suite {step.text('suite')} in {mirror}", "mirror", f"{folder} holds no InRelease and no Release"
+    )
+
+
+def _keyring(step: Step) -> str:
+    given = step.text("keyring")
+    path = (given if given.startswith("/") else host_path(step, "keyring")) if given else KEYRING
+    if not os.path.isfile(path):
+        hint = "" if given else "install debian-archive-keyring, or name a keyring"
+        raise step.error(f"no keyring {path}", "keyring", hint=hint)
+    return path
+
+
+def run(step: Step, room: Room) -> dict[str, Any]:
+    name, version = driver(step, schema)
+    mirror = mirror_of(step)
+    keyring = "" if step.is_on("trust") else _keyring(step)
+    local = local_path(mirror)
+    binds = [Bind(room.cache("debootstrap"), _CACHE)]
+    if local:
+        binds.append(Bind(local, local, read_only=True))
+    if keyring:
+        binds.append(Bind(keyring, _inside(keyring), read_only=True))
+    room.say(f"{name} {version}: {step.text('suite')} from {mirror}")
+    if name == "mmdebstrap":
+        room.outside(_mmdebstrap(step, room, mirror, keyring), binds=binds, mounts=True)
+    else:
+        # Else it tries mknod, which no user namespace allows.
+        room.outside(_debootstrap(step, room, mirror, keyring), binds=binds, env={"container": "lxc"})
+    with room.root() as root:
+        _tidy(step, root, mirror, keyring)
+        packages = installed.debian(root)
+    return {"driver": f"{name} {version}", "mirror": mirror, "packages": packages}
+
+
+def _inside(keyring: str) -> str:
+    """Where the keyring is among the tools, as a path that needs no quoting."""
+    return f"/run/keyring{os.path.splitext(keyring)[1]}"
+
+
+def _debootstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
+    argv = ["debootstrap", f"--arch={architecture(room.arch)}", f"--components={','.join(step.texts('components'))}"]
+    argv.append(f"--cache-dir={_CACHE}")
+    if step.text("variant") != "important":  # which is what it does without being told
+        argv.append(f"--variant={step.text('variant')}")
+    if step.texts("include"):
+        argv.append(f"--include={','.join(step.texts('include'))}")
+    argv += ["--force-check-gpg", f"--keyring={_inside(keyring)}"] if keyring else ["--no-check-gpg"]
+    return [*argv, step.text("suite"), "/target", mirror]
+
+
+def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
+    """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
+    archives = '"$1/var/cache/apt/archives"'
+    argv = ["mmdebstrap", "--mode=root", f"--architectures={architecture(room.arch)}", "--format=directory"]
+    argv += [f"--variant={step.text('variant')}", "--skip=essential/unlink,check/signed-by"]
+    argv += [
+        f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
+        f"--customize-hook=umount {archives}",
+    ]
+    argv += ['--aptopt=APT::Sandbox::User "root"', '--aptopt=Acquire::Retries "3"']
+    if step.texts("include"):
+        argv.append(f"--include={','.join(step.texts('include'))}")
+    # mmdebstrap's own hooks for file:// leave a mount behind when they fail; copy:// needs none.
+    uri = mirror.replace("file://", "copy://", 1) if local_path(mirror) else mirror
+    trust = f"signed-by={_inside(keyring)}" if keyring else "trusted=yes"
+    return [
+        *argv,
+        step.text("suite"),
+        "/target",
+        f"deb [{trust}] {uri} {step.text('suite')} {' '.join(step.texts('components'))}",
+    ]
+
+
+def _tidy(step: Step, root: int, mirror: str, keyring: str) -> None:
+    with Layer(root) as layer:
+        for path in _REMOVED:
+            layer.remove(path)
+        for path in ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial"):
+            layer.folder(path, Meta(0o755))
+        option = ""
+        if not keyring:
+            option = "[trusted=yes] "
+        elif keyring != KEYRING:  # which the tree's apt trusts already
+            kept = f"/etc/apt/keyrings/{os.path.basename(keyring)}"
+            with open(keyring, "rb") as file:
+                layer.file(kept, file, Meta(0o644))
+            option = f"[signed-by={kept}] "
+        text = f"deb {option}{mirror} {step.text('suite')} {' '.join(step.texts('components'))}\n"
+        layer.text("etc/apt/sources.list", text)

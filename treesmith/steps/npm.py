@@ -1,0 +1,123 @@
+"""npm: Node packages by the tree's own npm: what a lock file says into a folder, or packages for everybody."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from treesmith.archive.layer import Layer, Meta
+from treesmith.archive.read import read
+from treesmith.sandbox.sandbox import Bind
+from treesmith.steps import installed
+from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
+from treesmith.steps.room import PASSING, Room
+from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.step import Step
+
+schema = Schema(
+    kind="npm",
+    help="Node packages, by the tree's own npm",
+    main="packages",
+    network=True,
+    one_of=("packages", "lock"),
+    options={
+        "packages": Option("strings", "names, or name@version; without `to` for everybody (npm install --global)"),
+        "lock": Option("file", "a folder with package.json and package-lock.json, which `to` gets (npm ci)"),
+        "to": Option("path", "the folder that gets node_modules"),
+        "dev": Option("bool", "also what is needed for development only", False),
+        "registry": Option("string", "the registry's URL; else what the caller's npm uses"),
+    },
+)
+
+_FILES = ("package.json", "package-lock.json")
+_ENV = {
+    "npm_config_cache": f"{PASSING}/npm",
+    "npm_config_audit": "false",
+    "npm_config_fund": "false",
+    "npm_config_progress": "false",
+    "npm_config_update_notifier": "false",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def inputs(step: Step, setting: Setting) -> Inputs:
+    if step.text("lock") and not step.text("to"):
+        raise step.error("npm with a lock needs `to`, the folder that gets node_modules")
+    for package in step.texts("packages"):
+        if package.startswith(("-", ".", "/")) or "file:" in package:
+            raise step.error(f"{package!r} is no package of a registry", "packages")
+    facts: dict[str, Value] = {}
+    for name, path in _locked(step):
+        facts |= file_facts(path, f"file {name}")
+    # What a lock names it names with a hash.
+    return Inputs(facts, pinned=bool(facts) or not step.network)
+
+
+def _locked(step: Step) -> Iterator[tuple[str, str]]:
+    """package.json, package-lock.json and the archives of the folder that they name: (name, host path)."""
+    if not step.text("lock"):
+        return
+    names = [*_FILES, *_archives(step)]
+    for name in names:
+        path = host_path(step, "lock", os.path.join(step.text("lock"), name))
+        if not os.path.isfile(path):
+            raise step.error(f"{name} is not a file", "lock")
+        yield name, path
+
+
+def _archives(step: Step) -> Iterator[str]:
+    path = host_path(step, "lock", os.path.join(step.text("lock"), "package-lock.json"))
+    try:
+        with open(path, "rb") as file:
+            packages = json.load(file)["packages"]
+        entries = [(name, entry.get("resolved", ""), entry.get("link", False)) for name, entry in packages.items()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        hint = "npm 7 or later writes one: npm install --package-lock-only"
+        raise step.error("package-lock.json lists no packages", "lock", hint=hint) from None
+    for name, resolved, link in entries:
+        if link:
+            raise step.error(f"{name} is a link to a folder, which npm inside cannot see", "lock")
+        if str(resolved).startswith("file:"):
+            yield os.path.normpath(resolved.removeprefix("file:"))
+
+
+def run(step: Step, room: Room) -> dict[str, Any]:
+    env = {**_ENV, **_registry(step, room)}
+    binds = [Bind(room.cache("npm"), _ENV["npm_config_cache"])]
+    to = step.text("to").rstrip("/")
+    dev = [] if step.is_on("dev") else ["--omit=dev"]
+    if step.text("lock"):
+        with room.root() as root, Layer(root) as layer:
+            for name, path in _locked(step):
+                with open(path, "rb") as file:
+                    layer.file(f"{to}/{name}", file, Meta(0o644))
+        room.inside(["npm", "ci", *dev], env=env, binds=binds, chdir=to or "/")
+    elif to:
+        with room.root() as root, Layer(root) as layer:
+            if not layer.is_folder(to):
+                layer.folder(to, Meta())
+        room.inside(["npm", "install", *dev, *step.texts("packages")], env=env, binds=binds, chdir=to)
+    else:
+        room.inside(["npm", "install", "--global", *step.texts("packages")], env=env, binds=binds)
+        return {"packages": installed.node(room.ask(["npm", "ls", "--global", "--json"], env=env))}
+    with room.root() as root:
+        return {"packages": installed.node(read(root, f"{to}/node_modules/.package-lock.json"))}
+
+
+def _registry(step: Step, room: Room) -> dict[str, str]:
+    """Which registry: the recipe's word before the caller's environment, before the caller's .npmrc."""
+    said = step.text("registry")
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        said = said or room.caller.get(name, "")
+    if not said and room.caller.get("HOME", "").startswith("/"):
+        said = _npmrc(os.path.join(room.caller["HOME"], ".npmrc"))
+    return {"npm_config_registry": said} if said else {}
+
+
+def _npmrc(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            rows = [line.partition("=") for line in file]
+    except OSError:
+        return ""
+    return next((value.strip() for name, _, value in rows if name.strip() == "registry"), "")

@@ -1,0 +1,131 @@
+"""pip: Python packages, into a venv or among the tree's own, by the tree's own python3."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from treesmith.sandbox.sandbox import Bind
+from treesmith.steps import installed
+from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
+from treesmith.steps.room import PASSING, Room
+from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.step import Step
+
+schema = Schema(
+    kind="pip",
+    help="Python packages, by the tree's own python3",
+    main="packages",
+    network=True,
+    options={
+        "packages": Option("strings", "requirements, as pip takes them"),
+        "requirements": Option("file", "a file of requirements"),
+        "venv": Option("path", "the virtual environment; made if it is not there. Else: the tree's own packages"),
+        "hashes": Option("bool", "refuse what has no hash in the requirements", False),
+        "index": Option(
+            "source", "the package index: a URL, or a folder (PEP 503); else what the caller's PIP_INDEX_URL says"
+        ),
+    },
+)
+
+_HERE = f"{PASSING}/requirements"
+_INDEX = f"{PASSING}/index"
+_ENV = {
+    "PIP_CACHE_DIR": f"{PASSING}/pip",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_INPUT": "1",
+    "PIP_PROGRESS_BAR": "off",
+    "PIP_ROOT_USER_ACTION": "ignore",
+    "LC_ALL": "C.UTF-8",
+}
+_FROM_CALLER = ("PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
+_INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?<=-[rc]))(?P<file>\S+)$")
+_LOCAL = re.compile(r"(?:-e\b|--editable\b|\.{0,2}/|.*\bfile:|(?:-f|--find-links)\s*=?\s*(?!https?:))", re.DOTALL)
+
+
+def inputs(step: Step, setting: Setting) -> Inputs:
+    if not step.texts("packages") and not step.text("requirements"):
+        raise step.error("pip needs packages or requirements")
+    for package in step.texts("packages"):
+        if package.startswith("-") or _LOCAL.match(package):
+            raise step.error(f"{package!r} is neither a package's name nor a requirement", "packages")
+    facts: dict[str, Value] = {}
+    for name, path in _requirements(step):
+        facts |= file_facts(path, f"file {name}")
+    folder = _index_folder(step)
+    if folder:
+        facts |= file_facts(folder, f"file {step.text('index')}")
+    return Inputs(facts, pinned=step.is_on("hashes") or bool(folder) or not step.network)
+
+
+def _index_folder(step: Step) -> str:
+    """The host's folder that is the index, or ""."""
+    given = step.text("index")
+    if not given or ("://" in given and not given.startswith("file://")):
+        return ""
+    path = given.removeprefix("file://")
+    path = path if path.startswith("/") else host_path(step, "index", path)
+    if not os.path.isdir(path):
+        raise step.error(f"no folder {path}", "index")
+    return path
+
+
+def _requirements(step: Step) -> Iterator[tuple[str, str]]:
+    """The file of requirements and those it names: (path relative to the recipe's folder, host path)."""
+    waiting = [os.path.normpath(step.text("requirements"))] if step.text("requirements") else []
+    seen = set(waiting)
+    while waiting:
+        name = waiting.pop()
+        path = host_path(step, "requirements", name)
+        if not os.path.isfile(path):
+            raise step.error(f"{name} is not a file", "requirements")
+        yield name, path
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+        for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+            line = re.sub(r"(^|\s)#.*", "", line).strip()
+            if found := _INCLUDED.match(line):
+                other = os.path.normpath(os.path.join(os.path.dirname(name), found["file"]))
+                if "://" not in found["file"] and other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+            elif _LOCAL.match(line):
+                hint = "copy it into the tree in a step of its own, or serve it by an index"
+                raise step.error(
+                    f"{name}: {line!r} is of the recipe's folder, where pip inside cannot see it", hint=hint
+                )
+
+
+def run(step: Step, room: Room) -> dict[str, Any]:
+    venv = step.text("venv").rstrip("/")
+    env = {**_ENV, **_index(step, room)}
+    files = []
+    for name, path in _requirements(step):
+        with open(path, "rb") as file:
+            files.append((f"{_HERE}/{name}", file.read()))
+    binds = [Bind(room.cache("pip"), _ENV["PIP_CACHE_DIR"])]
+    if folder := _index_folder(step):
+        binds.append(Bind(folder, _INDEX, read_only=True))
+    if venv:
+        room.inside(["python3", "-m", "venv", venv], env=env)
+        python = f"{venv}/bin/python"
+    else:
+        python = "python3"
+        env["PIP_BREAK_SYSTEM_PACKAGES"] = "1"  # Debian's python3 says no to pip; whoever wrote the recipe said yes
+    argv = [python, "-m", "pip", "install"]
+    if step.is_on("hashes"):
+        argv.append("--require-hashes")
+    if step.text("requirements"):
+        argv += ["-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
+    room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files)
+    return {"packages": installed.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env))}
+
+
+def _index(step: Step, room: Room) -> dict[str, str]:
+    """Where pip fetches: the recipe's word before the caller's. The caller's own folders are not inside."""
+    if _index_folder(step):
+        return {"PIP_INDEX_URL": f"file://{_INDEX}"}
+    if step.text("index"):
+        return {"PIP_INDEX_URL": step.text("index")}
+    said = {name: room.caller.get(name, "") for name in ("PIP_INDEX_URL", *_FROM_CALLER)}
+    return {name: value for name, value in said.items() if value and "file:" not in value}

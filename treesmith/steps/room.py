@@ -1,0 +1,64 @@
+"""What a step is given to work with while it runs. `build` makes it; nothing else of the host is in a step's reach."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from treesmith.sandbox.sandbox import Bind
+
+# A tmpfs in every step: what a step needs only while it runs is laid or mounted below here, so that the tree keeps no
+# trace of it, mount points included.
+PASSING = "/run/treesmith"
+
+
+class Room(Protocol):
+    """One step's. Its env, network and secrets are applied by the room to every program it starts.
+
+    With a network, what `network.outfit` says comes along: the proxies and certificates of treesmith's caller.
+    Programs' stdout and stderr go to the step's log. /run is a tmpfs for them all. A program that does not end with 0
+    is an Error with its last lines.
+    """
+
+    arch: str  # the kernel's word: x86_64, aarch64
+    caller: Mapping[str, str]  # the environment of treesmith's caller: registries, proxies; in no key
+    made: Sequence[Mapping[str, Any]]  # what run() of the steps below returned, the chain's first step first
+
+    def inside(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] = {},
+        binds: Sequence[Bind] = (),
+        files: Sequence[tuple[str, bytes]] = (),
+        user: str = "",
+        chdir: str = "/",
+    ) -> None:
+        """Run a program in the tree. `files` are read-only and laid over paths: see `Sandbox`."""
+
+    def outside(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] = {},
+        binds: Sequence[Bind] = (),
+        files: Sequence[tuple[str, bytes]] = (),
+        mounts: bool = False,
+    ) -> None:
+        """Run a host's program in `sandbox.tools`, the tree at /target.
+
+        The tree has /proc, /sys and /dev there; or, with `mounts`, it is bare and the program may mount them itself.
+        """
+
+    def ask(self, argv: Sequence[str], *, env: Mapping[str, str] = {}) -> str:
+        """What a program in the tree prints on stdout, run without a network: what is installed, mostly."""
+
+    def root(self) -> AbstractContextManager[int]:
+        """The tree's root, unmapped (ids as on disk), as a descriptor. No program runs while it is open: an overlay's
+        upper may be mounted once. The tree's links are not to be trusted: reach paths below it through `archive`.
+        """
+
+    def cache(self, name: str) -> str:
+        """A host folder that outlives the build, locked until the step ends. It holds what programs inside wrote."""
+
+    def say(self, text: str) -> None:
+        """A line for the person who waits, and for the log."""

@@ -1,0 +1,44 @@
+"""One step of a recipe, checked and with its variables filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from treesmith.errors import UsageError
+from treesmith.steps.lines import line_in
+from treesmith.steps.schema import Value
+
+
+@dataclass(frozen=True)
+class Step:
+    number: int  # from 1, within its recipe
+    kind: str
+    options: Mapping[str, Value]  # defaults filled in; what is absent is not there
+    recipe: str  # absolute path of the recipe's file; host paths are relative to its folder
+    folder: str
+    driver: str = "auto"
+    network: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()  # names; the values are in no key, tree or record
+    name: str = ""  # for messages; not in the key
+
+    @property
+    def title(self) -> str:
+        """ "step 3: pip", or with the step's name where it has one."""
+        return f"step {self.number}: {self.kind}" + (f" ({self.name})" if self.name else "")
+
+    def text(self, option: str) -> str:
+        """A string option, or ""."""
+        return str(self.options.get(option, ""))
+
+    def texts(self, option: str) -> tuple[str, ...]:
+        """An option that is a list of strings, or an empty one."""
+        value = self.options.get(option, ())
+        return value if isinstance(value, tuple) else (str(value),)
+
+    def is_on(self, option: str) -> bool:
+        return bool(self.options.get(option, False))
+
+    def error(self, brief: str, option: str = "", details: str = "", hint: str = "") -> UsageError:
+        """An error that names the line of `option`, or of the step."""
+        line = line_in(self.recipe, ("step", self.number - 1, self.kind, option))
+        return UsageError(f"{self.recipe}:{line}: {self.title}: {brief}", details, hint)

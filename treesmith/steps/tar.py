@@ -1,0 +1,46 @@
+"""tar: an archive of the recipe's folder, unpacked into the tree. What would leave the tree is refused."""
+
+import os
+from typing import Any
+
+from treesmith.archive.unpack import unpack
+from treesmith.errors import Error
+from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path
+from treesmith.steps.room import Room
+from treesmith.steps.schema import Option, Schema
+from treesmith.steps.step import Step
+
+schema = Schema(
+    kind="tar",
+    help="an archive, unpacked into the tree",
+    bootstraps="also",
+    options={
+        "file": Option("file", "the archive: plain, gzip, bzip2 or xz", required=True),
+        "to": Option("path", "the folder it is unpacked into", default="/"),
+        "strip": Option("int", "leading parts of the names to leave out", default=0),
+        "sha256": Option("string", "what the archive's SHA-256 must be"),
+    },
+)
+
+
+def inputs(step: Step, setting: Setting) -> Inputs:
+    path = host_path(step, "file")
+    if not os.path.isfile(path):
+        raise step.error(f"{step.text('file')} is not a file", "file")
+    if int(step.options["strip"]) < 0:  # type: ignore[arg-type]
+        raise step.error("strip cannot be negative", "strip")
+    return Inputs(file_facts(path, f"file {step.text('file')}"), pinned=True)
+
+
+def run(step: Step, room: Room) -> dict[str, Any]:
+    path = host_path(step, "file")
+    digest = digest_of(path)
+    wanted = step.text("sha256").lower()
+    if wanted and wanted != digest:
+        raise step.error(f"{step.text('file')} is not the file that was meant", "sha256", f"its SHA-256 is {digest}")
+    try:
+        with room.root() as root, open(path, "rb") as file:
+            count = unpack(file, root, step.text("to"), int(step.options["strip"]))  # type: ignore[arg-type]
+    except Error as error:
+        raise step.error(error.brief, "file", error.details, error.hint) from None
+    return {"sha256": digest, "entries": count}
