@@ -292,10 +292,11 @@ def test_garbage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     complains_or_not(tmp_path_factory.getbasetemp(), data)
 
 
-words = st.sampled_from(
-    "= [ ] [[ ]] [[step]] [step.apt] [vars] [launch] from run apt copy to packages suite env name driver { } { a = 1 } "
-    "'x' \"{suite}\" '{{' 1 1.5 true inf nan 1979-05-27 [] ['a'] , . \n \n \n ''' \"\"\" # \\u0000 é".split(" ")
-)  # fmt: skip
+WORDS = """
+= = = [ ] [[ ]] [[step]] [step.apt] [vars] [launch] from run apt copy to packages suite env name driver { } a 'x' '{{'
+"{suite}" 1 1.5 true inf nan 1979-05-27 [] ['a'] , . # \\u0000 \\ é '''
+"""
+words = st.sampled_from([*WORDS.split(), "\n", "\n", "\n", '"""'])
 
 
 @settings(max_examples=500, deadline=None)
