@@ -37,8 +37,7 @@ def settle(store: "Store", thorough: bool = False) -> None:
         return
     for entry, lock in dead.items():
         id = entry.rpartition("-")[2]
-        containers.clear(id)
-        done = _try(_drop_staging, store, entry, id) and _try(_finish, store, id)
+        done = _try(containers.clear, id) and _try(_drop_staging, store, entry, id) and _try(_finish, store, id)
         if lock and done:
             lock.remove()
         elif lock:

@@ -4,6 +4,7 @@ import os
 
 from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.names import new_id
+from treesmith.sandbox import leftovers
 from treesmith.store import index, locks, records
 from treesmith.store.records import Damaged, Tree
 
@@ -75,6 +76,7 @@ class Going:
                 self.close()
                 raise locks.busy(tree.title, tree.id)
             self._locks.append(lock)
+            leftovers.clear(tree.id)
 
     def go(self) -> None:
         """Into trash/, durably, and the names and keys with them. The writers' lock is held."""

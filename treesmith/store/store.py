@@ -4,7 +4,6 @@ import os
 
 from treesmith.errors import Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
-from treesmith.sandbox import leftovers as containers
 from treesmith.store import index, locks, records
 from treesmith.store.records import Damaged, Tree
 from treesmith.store.staging import Stage
@@ -164,7 +163,9 @@ class Store:
             if not lock:
                 raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
             if os.path.lexists(home):
-                containers.clear(id)
+                from treesmith.sandbox import leftovers
+
+                leftovers.clear(id)
                 return lock
             lock.close()
         raise NotFoundError(f"no tree @{id}")

@@ -1,0 +1,32 @@
+"""The contract of backends, tried on each with each filesystem that it is for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import filesystems
+import pytest
+
+from treesmith.store import Store, create_store
+
+CASES = [("overlay", "ext4"), ("overlay", "xfs"), ("copy", "ext4"), ("copy", "xfs")]
+GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
+    "ext4": filesystems.host,  # the host's own, whatever it is; ext4 in CI
+    "xfs": filesystems.xfs,
+}
+
+
+@pytest.fixture(scope="session", params=CASES, ids="@".join)
+def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A backend's name, and a folder on a filesystem for it."""
+    backend, filesystem = request.param
+    with GROUND[filesystem](tmp_path_factory.mktemp(filesystem)) as folder:
+        yield backend, folder
+
+
+@pytest.fixture
+def store(ground: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Store]:
+    backend, folder = ground
+    store = create_store(str(folder / "store"), backend)
+    yield store
+    store.backend.clear(store.path)
