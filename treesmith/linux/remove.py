@@ -44,7 +44,6 @@ def remove_tree(path: str) -> None:
 
 
 def _empty(top: int, entries: "list[tuple[str, bool]]", path: str) -> None:
-    moved = 0
     stack = [(top, "", entries)]
     try:
         while True:
@@ -64,9 +63,9 @@ def _empty(top: int, entries: "list[tuple[str, bool]]", path: str) -> None:
                 if below >= 0:
                     stack.append((below, entry, _listing(below)))
             else:
-                moved += 1
                 try:
-                    os.rename(entry, f".treesmith-{os.getpid()}-{moved}", src_dir_fd=folder, dst_dir_fd=top)
+                    number = os.stat(entry, dir_fd=folder, follow_symlinks=False).st_ino
+                    os.rename(entry, f".treesmith-{number}", src_dir_fd=folder, dst_dir_fd=top)
                 except FileNotFoundError:
                     pass
     finally:
