@@ -92,7 +92,7 @@ class Layer:
             finally:
                 os.close(fd)
 
-    def text(self, path: str, content: str, meta: Meta = Meta(0o644)) -> None:  # noqa: B008  # a tuple
+    def text(self, path: str, content: str, meta: Meta = Meta(0o644)) -> None:  # a tuple
         self.file(path, io.BytesIO(content.encode()), meta)
 
     def link(self, path: str, target: str, meta: Meta) -> None:

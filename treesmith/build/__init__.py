@@ -1,0 +1,7 @@
+"""From a recipe to a tree: plan, then make what the plan says."""
+
+from treesmith.build.make import build
+from treesmith.build.report import Report
+from treesmith.build.scheme import plan
+
+__all__ = ["Report", "build", "plan"]

@@ -1,0 +1,155 @@
+"""Making what a plan says: fork, run the step, seal, publish; once per step, so that a rebuild starts where it differs.
+
+While a step's tree is forked for the next step its stage stays open: its lock keeps prune away.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from treesmith import plan as planning
+from treesmith import recipe, steps
+from treesmith.build import locks, secrets
+from treesmith.build.report import Report
+from treesmith.build.room import Workroom
+from treesmith.build.scheme import scheme
+from treesmith.errors import Error
+from treesmith.names import check_name
+from treesmith.plan import Action, Plan, Wish
+from treesmith.sandbox.sandbox import Sandbox
+from treesmith.store import Stage, Store, Tree
+from treesmith.store.clean import clean_tree
+
+
+def build(
+    store: Store,
+    reference: str,
+    report: Report,
+    *,
+    sets: Mapping[str, str] | None = None,
+    wish: Wish = Wish(),
+    given: Mapping[str, str] | None = None,
+    on_failure: Callable[[Sandbox], None] | None = None,
+) -> tuple[Tree, Plan]:
+    """Make the tree of the recipe `reference`, a name or a path, and what it is from. Returns it and what was done.
+
+    sets: of variables, as text. given: secrets, NAME -> FILE or env:VAR. on_failure: where a step failed, before all
+    of it is removed, is handed a sandbox with a shell. Error: the recipe is wrong, a step failed.
+    """
+    if wish.name:
+        check_name(wish.name)
+    chain = recipe.chain(reference, sets)
+    inputs = planning.gather(chain, steps.gather)
+    with ExitStack() as stack:
+        plan = scheme(store, chain, inputs, wish)
+        names = {action.recipe.name for action in plan.to_make} | ({plan.result.name} if plan.to_make else set())
+        if names:
+            locks.take(store, names, report, stack)
+            plan = scheme(store, chain, inputs, wish)  # whoever we waited for may have made it
+        needed = {name for action in plan.to_make if action.step for name in action.step.secrets}
+        work = _Work(store, plan, report, secrets.read(given or {}, needed), on_failure)
+        return work.do(), plan
+
+
+class _Work:
+    """One build. `tree` is the last tree that was made or kept; `entries` are the record's steps up to there."""
+
+    def __init__(
+        self, store: Store, plan: Plan, report: Report, secrets: Mapping[str, bytes],
+        on_failure: Callable[[Sandbox], None] | None,
+    ) -> None:  # fmt: skip
+        self.store, self.plan, self.report = store, plan, report
+        self.secrets = secrets
+        self.on_failure = on_failure
+        self.tree: Tree | None = None
+        self.entries: list[dict[str, Any]] = []
+        self.opened = ExitStack()  # holds the lock on `tree`
+
+    def do(self) -> Tree:
+        total = len(self.plan.to_make)
+        number = 0
+        try:
+            for action in self.plan.actions:
+                if action.verb == "keep":
+                    self._keep(action)
+                elif action.verb == "make":
+                    number += 1
+                    self.report.begin(number, total, f"{action.recipe.name}: {action.title}")
+                    self._make(action)
+                    self.report.end("")
+        finally:
+            self.opened.close()
+        assert self.tree
+        return self.tree
+
+    def _keep(self, action: Action) -> None:
+        lock = self.store.lock(action.tree)
+        self.opened.close()
+        self.opened = ExitStack()
+        self.opened.callback(lock.close)
+        self.tree = self.store.read(action.tree, action.name)
+        self.entries = list(self.tree.steps)
+
+    def _make(self, action: Action) -> None:
+        opened = ExitStack()
+        try:
+            stage = opened.enter_context(self.store.stage())
+            if self.tree:
+                stage.fork(self.tree)
+            else:
+                stage.create()
+            self.tree = self._step(stage, action) if action.step else self._tree(stage, action)
+        except BaseException:
+            opened.close()
+            raise
+        self.opened.close()
+        self.opened = opened
+
+    def _step(self, stage: Stage, action: Action) -> Tree:
+        assert action.step
+        step, path = action.step, f"{stage.home}/log"
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        began = time.time()
+        try:
+            with Workroom(
+                self.store, stage, step, arch=action.recipe.arch, caller=os.environ, log=log, report=self.report,
+                made=[entry["made"] for entry in self.entries], secrets=self.secrets,
+            ) as room:  # fmt: skip
+                try:
+                    made = steps.kind(step.kind).run(step, room)
+                except Error as error:
+                    if self.on_failure:
+                        self.report.say(f"{error}\na shell where it failed; what it changes is lost at its end")
+                        room.shell(self.on_failure)
+                    raise
+        except Error as error:
+            raise self._failed(action, error, path) from error
+        finally:
+            os.close(log)
+        entry = planning.entry(action, stage.id, int(began), made)
+        entry["seconds"] = round(time.time() - began, 3)
+        self.entries.append(entry)
+        return self.store.publish(
+            stage, "step", key=action.key, recipe=action.recipe.record(), steps=self.entries, sealed=True
+        )
+
+    def _tree(self, stage: Stage, action: Action) -> Tree:
+        """A recipe's tree: its last step's, without what would make its copies twins."""
+        clean_tree(self.store.backend, stage)
+        return self.store.publish(
+            stage, "build", action.name, key=action.key, recipe=action.recipe.record(), steps=self.entries,
+            launch=dict(action.launch), sealed=True,
+        )  # fmt: skip
+
+    def _failed(self, action: Action, error: Error, log: str) -> Error:
+        """The log outlives the stage; the next failure of the same step replaces it."""
+        assert action.step
+        folder = f"{self.store.path}/cache/logs"
+        os.makedirs(folder, 0o700, exist_ok=True)
+        kept = f"{folder}/{action.recipe.name}-{action.step.number}-{action.step.kind}.log"
+        shutil.copyfile(log, kept)
+        hint = "\n".join(part for part in (error.hint, f"the whole log: {kept}") if part)
+        return Error(f"{action.recipe.name}: {action.title}: {error.brief}", error.details, hint)
