@@ -140,7 +140,7 @@ class Layer:
             folder, name = os.path.split(_below(path))
             try:
                 parent = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return
             try:
                 self._clear(parent, name)

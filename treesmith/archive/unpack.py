@@ -29,7 +29,7 @@ def unpack(archive: BinaryIO, root: int, to: str = "/", strip: int = 0) -> int:
             for member in tar:
                 name = _stripped(_safe(member.name), strip)
                 if name or not strip:
-                    count += _lay(layer, tar, member, f"{to}/{name}", to, strip)
+                    count += _lay(layer, tar, member, f"{to.rstrip('/')}/{name}", to, strip)
     except _BROKEN as error:
         raise Error("not a tar archive, or a broken one", str(error)) from error
     except OSError as error:  # gzip's "Not a gzipped file", bz2's "Invalid data stream"

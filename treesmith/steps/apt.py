@@ -7,8 +7,6 @@ nothing is asked.
 import os
 from typing import Any
 
-from treesmith.archive.layer import Layer, Meta
-from treesmith.archive.read import read
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import installed
 from treesmith.steps.debootstrap import local_path
@@ -30,7 +28,8 @@ schema = Schema(
 )
 
 _CACHE = f"{PASSING}/apt"
-_POLICY = "usr/sbin/policy-rc.d"  # asked before a service is started, by invoke-rc.d(8) and deb-systemd-invoke(1)
+# Asked before a service is started, by invoke-rc.d(8) and deb-systemd-invoke(1): never.
+_POLICY = ("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n")
 _ENV = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true", "LC_ALL": "C.UTF-8"}
 
 
@@ -53,17 +52,10 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     binds = [Bind(cache, _CACHE), *(Bind(path, path, read_only=True) for path in sorted(mirrors))]
     with room.root() as root:
         before = installed.debian(root)
-        quiet = not read(root, _POLICY)
-        if quiet:
-            with Layer(root) as layer:
-                layer.text(_POLICY, "#!/bin/sh\nexit 101\n", Meta(0o755))
     apt = ["apt-get", "-y", *(f"-o{option}" for option in _options(step, room))]
-    room.inside([*apt, "update"], env=_ENV, binds=binds)
-    room.inside([*apt, "install", *step.texts("packages")], env=_ENV, binds=binds)
+    for command in (["update"], ["install", *step.texts("packages")]):
+        room.inside([*apt, *command], env=_ENV, binds=binds, files=[_POLICY])
     with room.root() as root:
-        if quiet:
-            with Layer(root) as layer:
-                layer.remove(_POLICY)
         return {"packages": installed.added(before, installed.debian(root))}
 
 

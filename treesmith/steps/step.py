@@ -35,6 +35,10 @@ class Step:
         value = self.options.get(option, ())
         return value if isinstance(value, tuple) else (str(value),)
 
+    def count(self, option: str) -> int:
+        """An integer option, or 0."""
+        return int(self.text(option) or 0)
+
     def is_on(self, option: str) -> bool:
         return bool(self.options.get(option, False))
 

@@ -27,7 +27,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     path = host_path(step, "file")
     if not os.path.isfile(path):
         raise step.error(f"{step.text('file')} is not a file", "file")
-    if int(step.options["strip"]) < 0:  # type: ignore[arg-type]
+    if step.count("strip") < 0:
         raise step.error("strip cannot be negative", "strip")
     return Inputs(file_facts(path, f"file {step.text('file')}"), pinned=True)
 
@@ -40,7 +40,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         raise step.error(f"{step.text('file')} is not the file that was meant", "sha256", f"its SHA-256 is {digest}")
     try:
         with room.root() as root, open(path, "rb") as file:
-            count = unpack(file, root, step.text("to"), int(step.options["strip"]))  # type: ignore[arg-type]
+            count = unpack(file, root, step.text("to"), step.count("strip"))
     except Error as error:
         raise step.error(error.brief, "file", error.details, error.hint) from None
     return {"sha256": digest, "entries": count}

@@ -1,0 +1,371 @@
+"""A step's key: any one input changed changes it, and nothing else does. Per kind, on real files."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treesmith import recipe, steps
+from treesmith.errors import UsageError
+from treesmith.steps import Inputs, Setting, Step, gather
+from treesmith.steps.inputs import key_of
+
+LOCK = '{"packages": {"": {}, "node_modules/a": {"version": "1", "resolved": "file:a.tgz"}}}'
+FILES = {
+    "repo/dists/bookworm/InRelease": "signed",
+    "ring.gpg": "keys",
+    "requirements.txt": "flask==3.0.0\n-r more/base.txt\n-c limits.txt # why not\n",
+    "more/base.txt": "click==8.1\n",
+    "limits.txt": "click<9\n",
+    "index/flask/flask.whl": "wheel",
+    "web/package.json": "{}",
+    "web/package-lock.json": LOCK,
+    "web/a.tgz": "archive",
+    "set-up.sh": "#!/bin/sh\ntrue\n",
+    "app/main.py": "print()",
+    "app/sub/data": "data",
+    "app.tar": "not read yet",
+}
+# kind -> (options, a change to each option, files that are read)
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "debootstrap": (
+        {
+            "suite": "bookworm", "mirror": "repo", "variant": "minbase", "include": ("a", "b"), "components": ("main",),
+            "keyring": "ring.gpg", "trust": False,
+        },
+        {
+            "suite": "trixie", "mirror": "http://x/debian", "variant": "buildd", "include": ("b", "a"),
+            "components": ("main", "contrib"), "keyring": "other.gpg", "trust": True,
+        },
+        ["repo/dists/bookworm/InRelease", "ring.gpg"],
+    ),
+    "apt": ({"packages": ("a", "b"), "recommends": False}, {"packages": ("b", "a"), "recommends": True}, []),
+    "pip": (
+        {
+            "packages": ("six", "attrs"), "requirements": "requirements.txt", "venv": "/venv", "hashes": False,
+            "index": "index",
+        },
+        {
+            "packages": ("attrs", "six"), "requirements": "limits.txt", "venv": "/v", "hashes": True,
+            "index": "http://x/simple",
+        },
+        ["requirements.txt", "more/base.txt", "limits.txt", "index/flask/flask.whl"],
+    ),
+    "npm": (
+        {"lock": "web", "to": "/srv", "dev": False, "registry": "http://x"},
+        {"lock": "web2", "to": "/opt", "dev": True, "registry": "http://y"},
+        ["web/package.json", "web/package-lock.json", "web/a.tgz"],
+    ),
+    "run": (
+        {"command": "a b", "user": "x", "chdir": "/x"},
+        {"command": ("a", "b"), "user": "y", "chdir": "/y"},
+        [],
+    ),
+    "script": (
+        {"file": "set-up.sh", "args": ("a", "b"), "user": "x", "chdir": "/x"},
+        {"file": "other.sh", "args": ("b", "a"), "user": "y", "chdir": "/y"},
+        ["set-up.sh"],
+    ),
+    "copy": (
+        {"from": "app", "to": "/srv", "owner": "app", "mode": "0644"},
+        {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600"},
+        ["app/main.py", "app/sub/data"],
+    ),
+    "tar": (
+        {"file": "app.tar", "to": "/srv", "strip": 0, "sha256": "0"},
+        {"file": "other.tar", "to": "/opt", "strip": 1, "sha256": "1"},
+        ["app.tar"],
+    ),
+}  # fmt: skip
+COPIES = {"ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2"}
+# What `debootstrap` would have to have a Release of, were the option that it is changed to a folder of the host's.
+ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
+
+
+def step(folder: Path, kind: str, **changes: Any) -> Step:
+    path = folder / "test.toml"
+    path.write_text(f"[[step]]\n{kind} = {{}}\n")
+    return replace(Step(1, kind, dict(KINDS[kind][0]), str(path), str(folder), network=True), **changes)
+
+
+def key(made: Step, parent: str = "p", **setting: Any) -> str:
+    return key_of(parent, gather(made, Setting(**{"arch": "x86_64", **setting})).facts)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o644)
+    for name, copy in COPIES.items():
+        (shutil.copytree if (tmp_path / name).is_dir() else shutil.copy)(tmp_path / name, tmp_path / copy)
+    for name in ABSENT.values():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("signed")
+    return tmp_path
+
+
+def test_every_kind_and_every_option_is_tried() -> None:
+    assert set(KINDS) == set(steps.BUILT_IN)
+    for kind, (options, changes, _) in KINDS.items():
+        known = set(steps.kind(kind).schema.options)
+        missing = {"packages"} if kind == "npm" else set()  # the other of two ways, see below
+        assert set(options) == set(changes) == known - missing, kind
+        for name in known - missing:
+            for value in (options[name], changes[name]):
+                assert not steps.kind(kind).schema.options[name].wrong(value), (kind, name, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"), [(kind, option) for kind, (_, changes, _) in KINDS.items() for option in changes]
+)
+def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
+    options, changes, _ = KINDS[kind]
+    changed = step(folder, kind, options={**options, option: changes[option]})
+    assert key(changed) != key(step(folder, kind))
+    if not steps.kind(kind).schema.options[option].required and option not in ("lock", "to"):
+        less = {name: value for name, value in options.items() if name != option}
+        assert key(step(folder, kind, options=less)) not in (key(changed), key(step(folder, kind)))
+
+
+def test_the_packages_of_npm(folder: Path) -> None:
+    tried = [("a",), ("b",), ("a", "b"), ("b", "a"), ("ab",), ("a,b",)]
+    assert len({key(step(folder, "npm", options={"packages": packages})) for packages in tried}) == len(tried)
+
+
+def changes_of_a_file(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield "a byte", lambda: path.write_bytes(path.read_bytes() + b" ")
+    yield "a mode bit", lambda: path.chmod(0o755)
+    yield "a link instead", lambda: (path.rename(path.with_name("was")), path.symlink_to("was"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_changed(folder: Path, kind: str) -> None:
+    for name in KINDS[kind][2]:
+        path = folder / name
+        for what, change in changes_of_a_file(path):
+            # Where only the bytes decide (a signature's, a list of contents'), the mode does not count; and a link that
+            # the recipe names is followed.
+            if kind == "debootstrap" and what != "a byte":
+                continue
+            if what == "a link instead" and not (kind == "copy" or name.startswith("index")):
+                continue
+            before, content = key(step(folder, kind)), path.read_bytes()
+            change()
+            assert key(step(folder, kind)) != before, f"{name}: {what}"
+            path.unlink()
+            (folder / name).with_name("was").unlink(missing_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o644)
+            assert key(step(folder, kind)) == before
+
+
+@pytest.mark.parametrize("kind", ["copy", "pip"])
+def test_what_a_folder_holds(folder: Path, kind: str) -> None:
+    place = folder / ("app" if kind == "copy" else "index")
+    seen = {key(step(folder, kind))}
+    for change in (
+        (place / "new").touch,
+        lambda: (place / "new").rename(place / "newer"),
+        lambda: (place / "newer").unlink() or (place / "newer").mkdir(),
+        lambda: (place / "newer").chmod(0o700),
+        lambda: (place / "newer").rmdir() or (place / "newer").symlink_to("a"),
+        lambda: (place / "newer").unlink() or (place / "newer").symlink_to("b"),
+    ):
+        change()
+        made = key(step(folder, kind))
+        assert made not in seen
+        seen.add(made)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_changed(folder: Path, kind: str) -> None:
+    before = key(step(folder, kind))
+    for path in sorted(folder.rglob("*")):
+        os.utime(path, (1, 1))
+    (folder / "app/__pycache__").mkdir()
+    (folder / "app/__pycache__/main.pyc").touch()
+    (folder / "app/old.pyc").touch()
+    (folder / "not named").touch()
+    assert key(step(folder, kind)) == before
+    assert key(step(folder, kind, name="another", number=7)) == before
+    assert key(replace(step(folder, kind), options=dict(reversed(KINDS[kind][0].items())))) == before
+    moved = folder.with_name(folder.name + "-moved")
+    shutil.copytree(folder, moved, symlinks=True)
+    if kind != "debootstrap":  # a folder's mirror is written into the tree's sources.list
+        assert key(step(moved, kind)) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_all_kinds_have_in_common(folder: Path, kind: str) -> None:
+    made = step(folder, kind)
+    keys = [
+        key(made),
+        key(made, parent="q"),
+        key(made, arch="aarch64"),
+        key(replace(made, network=False)),
+        key(replace(made, env={"A": "1"})),
+        key(replace(made, env={"A": "2"})),
+        key(replace(made, env={"A": "1", "B": "1"})),
+        key(replace(made, secrets=("TOKEN",))),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(replace(made, env={"B": "1", "A": "1"})) == keys[6]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_callers_environment_is_no_input(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(step(folder, kind))
+    for name in ("PIP_INDEX_URL", "npm_config_registry", "http_proxy", "SSL_CERT_FILE", "HOME", "TZ"):
+        monkeypatch.setenv(name, "/elsewhere")
+    assert key(step(folder, kind)) == before
+
+
+def test_kinds_with_the_same_options_differ(folder: Path) -> None:
+    same = {"packages": ("a",)}
+    assert len({key(step(folder, kind, options=same)) for kind in ("apt", "pip", "npm")}) == 3
+
+
+def test_drivers_and_their_versions(folder: Path) -> None:
+    made = step(folder, "debootstrap")
+    facts = {
+        name: gather(replace(made, driver=name), Setting("x86_64")).facts for name in ("debootstrap", "mmdebstrap")
+    }
+    assert {name: str(fact["driver"]).split()[0] for name, fact in facts.items()} == {name: name for name in facts}
+    assert key_of("", facts["debootstrap"]) != key_of("", facts["mmdebstrap"])
+    version = {**facts["debootstrap"], "driver": "debootstrap 0.0.1"}
+    assert key_of("", version) != key_of("", facts["debootstrap"])
+
+
+def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = step(folder, "run")
+    before = key(made)
+    module = steps.kind("run")
+    monkeypatch.setattr(module, "schema", replace(module.schema, revision=2))
+    assert key(made) != before
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "pinned"),
+    [
+        ("debootstrap", {}, True),
+        ("debootstrap", {"options": {"suite": "bookworm", "mirror": "http://x/debian"}}, False),
+        ("apt", {}, False),
+        ("apt", {"network": False}, True),
+        ("pip", {}, True),
+        ("pip", {"options": {"packages": ("six",)}}, False),
+        ("pip", {"options": {"requirements": "limits.txt", "hashes": True}}, True),
+        ("npm", {}, True),
+        ("npm", {"options": {"packages": ("a",)}}, False),
+        ("run", {}, False),
+        ("run", {"network": False}, True),
+        ("script", {"network": False}, True),
+        ("copy", {}, True),
+        ("tar", {}, True),
+    ],
+)
+def test_whether_the_key_pins_it_all(folder: Path, kind: str, change: dict[str, Any], pinned: bool) -> None:
+    assert gather(step(folder, kind, **change), Setting("x86_64")).pinned == pinned
+
+
+def test_apt_from_a_folder_is_pinned_by_what_is_below(folder: Path) -> None:
+    below = gather(step(folder, "debootstrap"), Setting("x86_64"))
+    assert gather(step(folder, "apt"), Setting("x86_64", (below,))).pinned
+    assert not gather(step(folder, "apt"), Setting("x86_64", (Inputs({"mirror.used": "http://x"}, False),))).pinned
+
+
+def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
+    outside = folder.parent / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "file").write_text("secret")
+    (outside / "dists/bookworm").mkdir(parents=True, exist_ok=True)
+    for name, target in (("out", "../outside"), ("out-file", "../outside/file"), ("etc", "/etc"), ("dangling", "no")):
+        (folder / name).symlink_to(target)
+    yield "copy", {"from": "../outside", "to": "/x"}, "leaves the recipe's folder"
+    yield "copy", {"from": "out", "to": "/x"}, "leaves the recipe's folder"
+    yield "copy", {"from": "out/file", "to": "/x"}, "leaves the recipe's folder"
+    yield "copy", {"from": "app/../out-file", "to": "/x"}, "leaves the recipe's folder"
+    yield "copy", {"from": "etc", "to": "/x"}, "leaves the recipe's folder"
+    yield "copy", {"from": "nothing", "to": "/x"}, "there is no nothing"
+    yield "copy", {"from": "dangling", "to": "/x"}, "there is no dangling"
+    yield "script", {"file": "out-file"}, "leaves the recipe's folder"
+    yield "script", {"file": "app"}, "app is not a file"
+    yield "tar", {"file": "out-file", "to": "/", "strip": 0}, "leaves the recipe's folder"
+    yield "tar", {"file": "app.tar", "to": "/", "strip": -1}, "strip cannot be negative"
+    yield "pip", {"requirements": "out-file"}, "leaves the recipe's folder"
+    yield "pip", {}, "needs packages or requirements"
+    yield "pip", {"packages": ("--index-url=http://x",)}, "is neither a package's name"
+    yield "pip", {"packages": ("./app",)}, "is neither a package's name"
+    yield "pip", {"index": "out", "packages": ("a",)}, "leaves the recipe's folder"
+    yield "npm", {"lock": "out", "to": "/x"}, "leaves the recipe's folder"
+    yield "npm", {"lock": "web"}, "needs `to`"
+    yield "npm", {"lock": "app", "to": "/x"}, "there is no app/package-lock.json"
+    yield "npm", {"packages": ("file:../x",)}, "is no package of a registry"
+    yield "apt", {"packages": ("-oDir=/",)}, "is no package's name"
+    yield "apt", {"packages": ("a b",)}, "is no package's name"
+    yield "debootstrap", {"suite": "bookworm", "mirror": "out", "trust": True}, "leaves the recipe's folder"
+    yield "debootstrap", {"suite": "bullseye", "mirror": "repo", "trust": True}, "no suite bullseye"
+    yield "debootstrap", {"suite": "bookworm", "mirror": "repo", "keyring": "/nowhere.gpg"}, "no keyring /nowhere.gpg"
+    for line in (
+        "-e .",
+        "./app",
+        "../x.whl",
+        "six @ file:///x",
+        "--find-links wheels",
+        "-f wheels",
+        "/x.whl",
+        "--editable=.",
+    ):
+        (folder / f"r{abs(hash(line))}.txt").write_text(f"six \\\n ==1\n{line}  # so there\n")
+        yield "pip", {"requirements": f"r{abs(hash(line))}.txt"}, "is of the recipe's folder"
+    (folder / "away.txt").write_text("-r ../outside/file\n")
+    yield "pip", {"requirements": "away.txt"}, "leaves the recipe's folder"
+    for name, text in (("old", "{}"), ("bad", "{"), ("odd", '{"packages": [1]}'), ("deep", "[" * 99999)):
+        (folder / name).mkdir()
+        (folder / name / "package.json").write_text("{}")
+        (folder / name / "package-lock.json").write_text(text)
+        yield "npm", {"lock": name, "to": "/x"}, "lists no packages"
+    (folder / "linked").mkdir()
+    (folder / "linked/package.json").write_text("{}")
+    (folder / "linked/package-lock.json").write_text(
+        '{"packages": {"node_modules/x": {"link": true, "resolved": "../x"}}}'
+    )
+    yield "npm", {"lock": "linked", "to": "/x"}, "is a link to a folder"
+    os.mkfifo(folder / "app2/fifo")
+    yield "copy", {"from": "app2", "to": "/x"}, "is neither a file, a folder nor a link"
+
+
+def test_what_may_not_be_read_is_refused_with_its_line(folder: Path) -> None:
+    count = 0
+    for kind, options, message in refusals(folder):
+        made = step(folder, kind, options=options)
+        with pytest.raises(UsageError) as caught:
+            gather(made, Setting("x86_64"))
+        assert message in str(caught.value), (kind, options, str(caught.value))
+        assert caught.value.brief.startswith(f"{folder}/test.toml:"), caught.value.brief
+        count += 1
+    assert count >= 40
+
+
+values = st.one_of(st.text(), st.integers(), st.booleans(), st.lists(st.text()).map(tuple))
+
+
+@given(st.dictionaries(st.text(), values), st.dictionaries(st.text(), values), st.text(), st.text())
+def test_keys_are_equal_only_for_equal_facts(one: dict[str, Any], two: dict[str, Any], p: str, q: str) -> None:
+    def typed(facts: dict[str, Any]) -> dict[str, Any]:
+        return {label: (type(value), value) for label, value in facts.items()}
+
+    assert (key_of(p, one) == key_of(q, two)) == (p == q and typed(one) == typed(two))
+
+
+def test_the_shipped_recipes_have_distinct_keys() -> None:
+    base = recipe.chain("debian-base", {}, recipe.folders({})[2:])[0]
+    assert len({key(one, "") for one in base.steps}) == len(base.steps)
