@@ -1,5 +1,5 @@
 """Starting a command in a tree of the store, and staying beside it until it ends."""
 
-from treesmith.launch.supervise import launch
+from treesmith.launch.supervise import attend, launch
 
-__all__ = ["launch"]
+__all__ = ["attend", "launch"]

@@ -79,7 +79,7 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
             return _Claim(stage, None, stage)
         lock = store.lock(tree.id, exclusive=True)
     except BusyError as error:
-        raise BusyError(error.brief, error.details, "it runs once: enter it, or wait until it ends", 125) from error
+        raise BusyError(error.brief, error.details, error.hint, 125) from error
     try:
         return _Claim(store.read(tree.id), lock, None)  # its layout may have changed before we had the lock
     except BaseException:
@@ -90,26 +90,45 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
 def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, view: "View") -> int:
     name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
     tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
-    sandbox = _sandbox(tree, spec, claim, view, tty)
-    pipes = [] if tty else [os.pipe() for _ in range(3)]
-    theirs = [pipes[0][0], pipes[1][1], pipes[2][1]] if pipes else []
-    ours = [pipes[0][1], pipes[1][0], pipes[2][0]] if pipes else []
-    try:
-        process = start(sandbox, (theirs[0], theirs[1], theirs[2]) if theirs else None)
-    except BaseException:
-        _close(ours)
-        raise
-    finally:
-        _close(theirs)
+    process, ends = _start(_sandbox(tree, spec, claim, view, tty))
     try:
         record = containers.register(claim.id, name, tree.title, store.path, process, spec.command)
         try:
-            return _relay(process, ours)
+            return _relay(process, ends)
         finally:
             process.close()
             record.remove()
     finally:
         process.close()
+
+
+def attend(sandbox: Sandbox) -> int:
+    """Run what somebody else put together, on our terminal if we have one, to its end: its exit status."""
+    mask = signals.block()
+    try:
+        if os.isatty(0) and os.isatty(1):
+            sandbox.tty = size(0)
+        process, ends = _start(sandbox)
+        try:
+            return _relay(process, ends)
+        finally:
+            process.close()
+    finally:
+        signals.restore(mask)
+
+
+def _start(sandbox: Sandbox) -> "tuple[Process, list[int]]":
+    """The process, and our ends of the pipes that are its stdin, stdout and stderr; none if it has a tty."""
+    pipes = [] if sandbox.tty else [os.pipe() for _ in range(3)]
+    theirs = [pipes[0][0], pipes[1][1], pipes[2][1]] if pipes else []
+    ours = [pipes[0][1], pipes[1][0], pipes[2][0]] if pipes else []
+    try:
+        return start(sandbox, (theirs[0], theirs[1], theirs[2]) if theirs else None), ours
+    except BaseException:
+        _close(ours)
+        raise
+    finally:
+        _close(theirs)
 
 
 def _relay(process: "Process", ends: "list[int]") -> int:
