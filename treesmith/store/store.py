@@ -36,7 +36,7 @@ def open_store(path: str = "") -> "Store":
         text = records.read_file(f"{path}/{FILE}")
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"no store at {path}", hint="make one: treesmith init, or treesmith build") from None
+        raise NotFoundError(f"no store at {path}", hint="the first treesmith build makes one") from None
     except PermissionError:
         raise Error(f"the store at {path} is not yours", hint="--store DIR, or sudo") from None
     if status.st_uid != os.geteuid():
