@@ -67,7 +67,7 @@ def test_usage_errors(treesmith: Command, words: list[str], status: int, says: s
 def test_without_a_store_there_is_a_hint(treesmith: Command, words: list[str]) -> None:
     done = treesmith(*words, status=1)
     assert "no store at" in done.stderr
-    assert "treesmith build" in done.stderr
+    assert "the first treesmith build makes one" in done.stderr
 
 
 def test_a_store_by_option_beats_the_environment(treesmith: Command, tmp_path: Path, base: Tree) -> None:

@@ -23,7 +23,15 @@ def imported(store: Path, *words: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [["ls"], ["path", "base"], ["snapshot", "base", "web"], ["--store", "{store}", "ls", "-a"]]
+    "words",
+    [
+        ["ls"],
+        ["path", "base"],
+        ["snapshot", "base", "web"],
+        ["--store", "{store}", "ls", "-a"],
+        ["launch", "base", "--", "true"],
+        ["launch", "base", "--setenv=A=B", "--user", "me", "--pipe", "--", "true"],
+    ],
 )
 def test_a_hot_verb_imports_nothing_slow(store: Store, base: Tree, words: list[str]) -> None:
     if words[0] == "path" and not store.backend.traits.host_path:

@@ -6,7 +6,7 @@ from treesmith.errors import Error
 def words(kind: str, store: str) -> list[str]:
     """kind: "trees" or "recipes". store: as given with --store, "" for the default one."""
     try:
-        return sorted(_KINDS[kind](store)) if kind in _KINDS else []
+        return sorted(_KINDS[kind](store))
     except (Error, OSError):
         return []
 
@@ -17,4 +17,11 @@ def _trees(store: str) -> list[str]:
     return list(open_store(store).names())
 
 
-_KINDS = {"trees": _trees}
+def _recipes(store: str) -> list[str]:
+    """Their files' names alone: nothing is parsed."""
+    from treesmith.recipe.search import folders, listing
+
+    return [found.name for found in listing(folders())]
+
+
+_KINDS = {"trees": _trees, "recipes": _recipes}

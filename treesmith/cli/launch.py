@@ -1,34 +1,18 @@
 """launch."""
 
 from treesmith import spec
-from treesmith.launch import launch as run
-from treesmith.store.store import open_store
+from treesmith.launch import launch as start
+from treesmith.store import open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from treesmith.verbs.declare import Asked
 
 
-def launch(
-    asked: "Asked",
-    tree: str,
-    command: "tuple[str, ...]",
-    bind: "tuple[str, ...]",
-    setenv: "tuple[str, ...]",
-    user: str,
-    chdir: str,
-    hostname: str,
-    network: str,
-    ephemeral: bool,
-    read_only: bool,
-    tty: bool,
-    pipe: bool,
-    name: str,
-) -> int:
+def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "Any") -> int:
+    """options: as declared; `spec.make` has the same names for them."""
     store = open_store(asked.store)
     found = store.find(tree)
-    wanted = spec.make(
-        found.launch, command, user=user, chdir=chdir, setenv=setenv, bind=bind, hostname=hostname, network=network,
-        name=name, ephemeral=ephemeral, read_only=read_only, tty=tty, pipe=pipe, quiet=asked.quiet,
-    )  # fmt: skip
-    return run(store, found, wanted)
+    return start(store, found, spec.make(found.launch, command, quiet=asked.quiet, **options))

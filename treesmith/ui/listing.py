@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Row = tuple[str, ...]  # a cell may be Styled
+Row = tuple[str, ...]  # a cell may be Styled
 
 DIM, BOLD, RED, GREEN, YELLOW = "dim", "bold", "red", "green", "yellow"
 _CODES = {DIM: "2", BOLD: "1", RED: "31", GREEN: "32", YELLOW: "33"}

@@ -72,7 +72,8 @@ class Lines(Quiet):
         self._place = ""
 
     def say(self, text: str) -> None:
-        print(visible(text), file=sys.stderr, flush=True)
+        for line in text.splitlines():
+            print(visible(line), file=sys.stderr, flush=True)
 
     def stop(self, failed: bool = False) -> None:
         if failed and self._place:
@@ -121,7 +122,8 @@ class Drawn(Quiet):
         self._last("green", "✓", text)
 
     def say(self, text: str) -> None:
-        self._console.print(visible(text), markup=False)
+        for line in text.splitlines():
+            self._console.print(visible(line), markup=False, soft_wrap=True)
 
     def stop(self, failed: bool = False) -> None:
         if self._live:

@@ -26,7 +26,8 @@ _ALL = (
         Option("secret", "many", "Hand a secret to the steps that ask for it.", metavar="NAME=FILE|env:VAR"),
         Option("shell-on-failure", "flag", "Open a shell where a step failed."),
         DRY_RUN, Option("json", "flag", "With --dry-run: print JSON."),
-        more='--dry-run --json: {"version": 1, "plans": [{"recipe", "tree", "actions": [{"text", "reason"}]}]}.',
+        more='--dry-run --json: {"version": 1, "plans": [{"recipe", "tree", "actions": [{"verb", "recipe", '
+        '"title", "reason", "tree"}]}]}; verb is keep, make or skip.',
     ),
     Verb(
         "recipes", "Build", "recipes", "List the recipes.", JSON,
@@ -35,7 +36,8 @@ _ALL = (
     Verb(
         "history", "Build", "history", "Show how a tree came to be.", TREE,
         Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"), JSON,
-        more='--json: {"version": 1, "tree", "id", "steps": [{"n", "kind", "name", "id", "created", "seconds"}]}.',
+        more='--json: {"version": 1, "tree", "id", "steps": [{"n", "recipe", "kind", "name", "created", '
+        '"seconds", "pinned", "tree", "key"}], "snapshots": [{"name", "id", "created"}]}.',
     ),
     Verb(
         "ls", "Trees", "trees", "List the trees.",
@@ -79,7 +81,7 @@ _ALL = (
     Verb("seal", "Trees", "trees", "Make a tree read-only for good.", TREE),
     Verb(
         "launch", "Run", "launch", "Start a command in a tree.", TREE,
-        Option("bind", "many", "Mount a host path inside.", metavar="SRC:DST[:idmap|noidmap]"),
+        Option("bind", "many", "Mount a host path inside; OPTION is ro or noidmap.", metavar="SRC:DST[:OPTION]"),
         Option("setenv", "many", "Set an environment variable.", metavar="NAME=VALUE"),
         Option("user", "text", "Run as this user of the tree.", metavar="USER[:GROUP]"),
         Option("chdir", "text", "Start in this directory of the tree.", metavar="DIR"),

@@ -1,0 +1,218 @@
+"""What this machine can do, found out by doing it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from treesmith.backends import PREFERRED, keeper
+from treesmith.backends.values import Traits
+from treesmith.errors import Error, NotFoundError
+from treesmith.ids import allocate
+from treesmith.linux.call import NUMBERS, machine
+from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, unshare
+from treesmith.run import output, run
+from treesmith.sandbox import cgroup, init
+from treesmith.sandbox.sandbox import Sandbox
+from treesmith.sandbox.tools import Tools
+from treesmith.store import Store, open_store
+from treesmith.store.store import default_path
+
+OLDEST = (6, 1)  # Debian 12's
+
+
+@dataclass(frozen=True)
+class Check:
+    """state "fail": treesmith cannot work so; "warn": something will be missing. advice: what to do; "" if nothing."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def checks(store: str = "") -> Iterator[Check]:
+    """One after the other, as they are tried. store: its path, "" for the default one."""
+    yield _kernel()
+    yield _user()
+    yield _namespaces()
+    yield _ids()
+    yield _init()
+    yield _sandbox()
+    yield _cgroups()
+    yield from _store(os.path.abspath(store or default_path()))
+    yield from _bootstrappers()
+
+
+def _kernel() -> Check:
+    release = os.uname().release
+    found = f"Linux {release}, {machine}"
+    if "mount" not in NUMBERS:
+        return Check("kernel", "fail", found, "treesmith knows the system calls of x86_64 and aarch64 only")
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
+    if version < OLDEST:
+        return Check("kernel", "fail", found, f"Linux {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+    return Check("kernel", "ok", found)
+
+
+def _user() -> Check:
+    if os.geteuid():
+        return Check("user", "fail", f"user {os.geteuid()}", "become root: sudo treesmith")
+    return Check("user", "ok", "root")
+
+
+def _namespaces() -> Check:
+    every = NEWUSER | NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS | NEWCGROUP
+    error = _in_child(lambda: unshare(every))
+    if not error:
+        return Check("namespaces", "ok", "user, mount, pid, net, ipc, uts, cgroup")
+    advice = "sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; or the container this runs in"
+    return Check("namespaces", "fail", os.strerror(error), advice)
+
+
+def _ids() -> Check:
+    try:
+        ids = allocate()
+    except OSError as error:
+        return Check("ids", "fail", str(error), "ranges and their locks lie in /run/treesmith/ids")
+    found = f"{ids.count} free ones found, beginning at {ids.first}"
+    ids.close()
+    return Check("ids", "ok", found)
+
+
+def _in_child(action: Callable[[], object]) -> int:
+    """0, or the errno that `action` fails with."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 255
+    try:
+        action()
+        status = 0
+    except OSError as error:
+        status = error.errno or 255
+    finally:
+        os._exit(status)
+
+
+def _init() -> Check:
+    try:
+        fd = init.find()
+    except Error as error:
+        return Check("first process", "fail", error.brief, error.hint)
+    path = os.readlink(f"/proc/self/fd/{fd}")
+    os.close(fd)
+    return Check("first process", "ok", path)
+
+
+def _sandbox() -> Check:
+    """A whole launch, in a root of the host's own programs."""
+    log = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        tools = Tools()
+        try:
+            run(Sandbox(tools, ("true",)), log, what="true")
+        finally:
+            tools.close()
+    except (Error, OSError) as error:
+        return Check("sandbox", "fail", " ".join(str(error).split("\n")), "see what failed above")
+    finally:
+        os.close(log)
+    return Check("sandbox", "ok", "a program ran in one")
+
+
+def _cgroups() -> Check:
+    advice = "containers run without a cgroup of their own: no limits, and recovery finds them more slowly"
+    path = cgroup.place(0)  # ids begin at 8: nobody else uses it
+    if not path:
+        return Check("cgroup2", "warn", "not mounted, or not ours", advice)
+    above = os.path.dirname(path)
+    try:
+        made = cgroup.make(path, 0)
+        if made < 0:
+            return Check("cgroup2", "warn", f"nothing can be made in {above}", advice)
+        os.close(made)
+        cgroup.remove(path)
+        with open(f"{above}/cgroup.controllers") as file:
+            controllers = file.read().split()
+    except OSError as error:
+        return Check("cgroup2", "warn", f"{above}: {error.strerror}", advice)
+    return Check("cgroup2", "ok", f"{above}, controllers: {' '.join(controllers) or 'none'}")
+
+
+def _store(path: str) -> Iterator[Check]:
+    store: Store | None = None
+    try:
+        store = open_store(path)
+    except NotFoundError:
+        pass
+    except Error as error:
+        yield Check("store", "fail", error.brief, error.hint or error.details)
+        return
+    there = _existing(f"{path}/cache" if store else path)
+    names = (store.backend.name,) if store else PREFERRED
+    results = {name: _probed(name, there) for name in dict.fromkeys([*names, *PREFERRED])}
+    working = [name for name in names if isinstance(results[name], Traits)]
+    free = os.statvfs(there)
+    room = f"{free.f_bavail * free.f_frsize >> 20} MiB free"
+    if not working:
+        yield Check(
+            "store", "fail", f"no backend works on the filesystem of {there}", "--store DIR, on another filesystem"
+        )
+    elif store:
+        yield Check("store", "ok", f"{path}, kept by {working[0]}, {room}")
+    else:
+        yield Check("store", "ok", f"none yet at {path}; would be kept by {working[0]}, {room}")
+    for name, result in results.items():
+        if isinstance(result, Traits):
+            yield Check(
+                f"backend {name}",
+                "ok",
+                "works" if result.keeps_links else "works; a hard link is split when it is written through",
+            )
+        else:
+            yield Check(f"backend {name}", "fail" if name in names and not working else "warn", result)
+    mapped = any(isinstance(result, Traits) and result.idmap for result in results.values())
+    advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
+    yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)
+
+
+def _existing(path: str) -> str:
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _probed(name: str, place: str) -> Traits | str:
+    """What the backend can do on the filesystem of `place`, or why it cannot."""
+    try:
+        folder = tempfile.mkdtemp(prefix=".treesmith-doctor-", dir=place)
+        try:
+            for part in ("staging", "layers", "trees"):
+                os.mkdir(f"{folder}/{part}")
+            return keeper(name, folder).probe()
+        finally:
+            shutil.rmtree(folder)
+    except (Error, OSError) as error:
+        return " ".join(str(error).split("\n"))
+
+
+def _bootstrappers() -> Iterator[Check]:
+    """The programs that can fill an empty root; one of them is enough."""
+    found = 0
+    programs = ("mmdebstrap", "debootstrap")
+    for program in programs:
+        if not shutil.which(program):
+            yield Check(program, "warn", "not found", f"apt install {program}")
+            continue
+        try:
+            version = output((program, "--version")).split("\n")[0].removeprefix(program).strip()
+        except Error as error:
+            yield Check(program, "warn", error.brief, f"install {program} again")
+            continue
+        found += 1
+        yield Check(program, "ok", version)
+    if not found:
+        yield Check("bootstrapping", "fail", "nothing can fill an empty root", f"install one of {', '.join(programs)}")
