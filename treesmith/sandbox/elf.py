@@ -9,6 +9,10 @@ _MACHINES = {"x86_64": 62, "aarch64": 183}
 _PT_INTERP = 3
 
 
+def is_static(fd: int) -> bool:
+    return os.pread(fd, 4, 0) == b"\x7fELF" and not interpreter(fd)
+
+
 def interpreter(fd: int) -> str:
     """The program that this machine's kernel needs to run this one: a loader, or what stands behind "#!".
 

@@ -11,10 +11,11 @@ import os
 from treesmith.errors import Error
 from treesmith.sandbox import elf
 
-# catatonit: Debian; podman's, in Debian and Fedora; openSUSE. tini: Debian; Fedora; docker.io's.
+# tini: Debian and Fedora; docker.io's. catatonit: Debian; podman's, in Debian and Fedora; openSUSE.
+# tini first: catatonit 0.1.7 leaves SIGTSTP blocked in what it starts, so that Ctrl-Z does nothing in a shell.
 PLACES = (
-    "/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit",
     "/usr/bin/tini-static", "/usr/bin/docker-init",
+    "/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit",
 )  # fmt: skip
 _F_ADD_SEALS, _EVERYTHING = 1033, 0xF  # seal, shrink, grow, write
 _MFD_EXEC = 0x10  # since Linux 6.3
@@ -27,13 +28,13 @@ def find() -> int:
             fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
-        if elf.interpreter(fd) == "":
+        if elf.is_static(fd):
             return fd
         os.close(fd)
     raise Error(
         "no static init was found for the sandbox's first process",
         "looked for " + ", ".join(PLACES),
-        "install one: apt install catatonit (or tini, which brings tini-static)",
+        "install one: apt install tini (or catatonit, with which Ctrl-Z does nothing)",
     )
 
 

@@ -12,7 +12,13 @@ FORWARDED = (
 
 
 def block() -> "Iterable[int]":
-    """From before the first thing that needs cleaning. Returns what `restore` takes."""
+    """From before the first thing that needs cleaning. Returns what `restore` takes.
+
+    Whoever starts children also needs SIGCHLD not to be ignored, as a careless caller may have left it to us: their
+    status would be lost.
+    """
+    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     mask: Iterable[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
     return mask
 
