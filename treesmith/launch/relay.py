@@ -17,13 +17,14 @@ _END_OF_TRANSMISSION = b"\x04"  # what ends the input of a terminal (termios(3),
 class Flow:
     """One direction. `source` and `target` are descriptors; `ours` of them are closed at its end."""
 
-    __slots__ = ("_ended", "buffer", "end", "ours", "source", "target")
+    __slots__ = ("_ended", "_last", "buffer", "end", "ours", "source", "target")
 
     def __init__(self, source: int, target: int, ours: "tuple[int, ...]", end: bytes = b"") -> None:
         self.source = source
         self.target = target
         self.ours = ours
-        self.end = end  # what stands for the end of the source
+        self.end = end  # what tells a terminal that the input has ended
+        self._last = b"\n"
         self.buffer = b""
         self._ended = False
 
@@ -48,8 +49,9 @@ class Flow:
         except OSError as error:
             if error.errno != errno.EIO:  # a terminal whose other side is gone
                 raise
-        if not self.buffer:
-            self._ended, self.buffer = True, self.end
+        if not self.buffer:  # on an unfinished line the first only ends the line
+            self._ended, self.buffer = True, self.end * (1 if self._last == b"\n" else 2)
+        self._last = self.buffer[-1:]
         if self.buffer:
             self._write()
 
