@@ -64,5 +64,8 @@ class Backend(Protocol):
         """Remove one of `orphans`, or a directory in trash/ that was a home. Slow, resumable, idempotent, never
         across a mount."""
 
+    def reclaimable(self, path: str) -> int | None:
+        """Bytes that `clear` would give back; None: unknown."""
+
     def usage(self, root: Root, others: Iterable[Root]) -> Usage:
         """Measured now; `others` may share with it."""

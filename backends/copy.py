@@ -70,6 +70,11 @@ class Copy:
     def clear(self, path: str) -> None:
         remove_tree(path)
 
+    def reclaimable(self, path: str) -> "int | None":
+        from treesmith.backends.measure import on_disk, shares_data
+
+        return None if shares_data(self._store) else on_disk([path])
+
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import on_disk, shares_data
 

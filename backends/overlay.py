@@ -115,6 +115,11 @@ class Overlay:
     def clear(self, path: str) -> None:
         remove_tree(path)
 
+    def reclaimable(self, path: str) -> "int | None":
+        from treesmith.backends.measure import on_disk
+
+        return on_disk([path])
+
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import on_disk
 

@@ -100,6 +100,17 @@ def fresh(path: str) -> "Lock | None":
     return None
 
 
+def is_free(path: str) -> bool:
+    """A look, which nobody notices. A file that is not there is free."""
+    try:
+        lock = attempt(path, exclusive=True, create=False, patience=0)
+    except FileNotFoundError:
+        return True
+    if lock:
+        lock.close()
+    return lock is not None
+
+
 def wait(path: str) -> Lock:
     """The exclusive lock of a file that is never removed."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_NOFOLLOW, 0o600)

@@ -49,7 +49,8 @@ def settle(store: "Store", thorough: bool = False) -> None:
 def sweep(store: "Store") -> "list[str]":
     """Remove what lies in trash/ and what backends keep for nobody. Returns what could not be removed, and why."""
     with store.writing():
-        waste = leftovers(store)
+        # `settle` has just run: what is in staging still is alive, or could not be cleared.
+        waste = _waste(store, set(os.listdir(f"{store.path}/staging")))
     failed = []
     for path in waste:
         try:
@@ -59,14 +60,27 @@ def sweep(store: "Store") -> "list[str]":
     return failed
 
 
-def leftovers(store: "Store") -> "list[str]":
-    """The paths that `sweep` would remove. To remove them: the writers' lock is held, and `settle` has run."""
+def leftovers(store: "Store") -> "list[tuple[str, str]]":
+    """(path, reason) of what `recover` would remove. Changes nothing."""
+    staging = f"{store.path}/staging"
+    entries = os.listdir(staging)
+    held = {entry for entry in entries if entry.endswith(".lock") and not locks.is_free(f"{staging}/{entry}")}
+    dead = sorted(entry for entry in entries if not entry.endswith(".lock") and f"{entry}.lock" not in held)
+    found = [(f"{staging}/{entry}", "abandoned: who was making it is gone") for entry in dead]
+    for path in _waste(store, held):
+        trash = path.startswith(f"{store.path}/trash/")
+        found.append((path, "removed already, but not deleted" if trash else "belongs to no tree"))
+    return found
+
+
+def _waste(store: "Store", staging: "set[str]") -> "list[str]":
+    """What is in trash/, and what belongs to no tree, nor to one of these entries of staging/."""
     trash = [f"{store.path}/trash/{entry}" for entry in sorted(os.listdir(f"{store.path}/trash"))]
     found = store.trees()
     live = [tree for tree in found if isinstance(tree, records.Tree)]
     if len(live) != len(found):
         return trash  # a damaged record names layers that nobody else may know of
-    making = frozenset(entry.removesuffix(".lock").rpartition("-")[2] for entry in os.listdir(f"{store.path}/staging"))
+    making = frozenset(entry.removesuffix(".lock").rpartition("-")[2] for entry in staging)
     return trash + store.backend.orphans(live, making)
 
 
@@ -75,6 +89,15 @@ def _free(path: str) -> "locks.Lock | None":
         return locks.attempt(path, exclusive=True, create=False, patience=0)
     except FileNotFoundError:
         return None
+
+
+def _held(path: str) -> bool:
+    if not path.endswith(".lock"):
+        return False
+    lock = _free(path)
+    if lock:
+        lock.close()
+    return lock is None and os.path.lexists(path)
 
 
 def _try(action: "Callable[..., object]", *arguments: "object") -> bool:

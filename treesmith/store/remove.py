@@ -62,39 +62,56 @@ def removal(
 class Going:
     """Trees on their way to trash/, each locked exclusively. A `with` block lets go of what is left."""
 
-    __slots__ = ("_locks", "_store", "trees")
+    __slots__ = ("_store", "taken")
 
-    def __init__(self, store: "Store", trees: "list[Tree | Damaged]") -> None:
-        """BusyError if one of them is in use: then none is locked."""
+    def __init__(self, store: "Store") -> None:
         self._store = store
-        self._locks: list[locks.Lock] = []
-        self.trees = trees
-        for tree in trees:
-            locks.unmounted(tree.id)
-            lock = locks.attempt(f"{store.path}/locks/{tree.id}", exclusive=True)
-            if not lock:
-                self.close()
-                raise locks.busy(tree.title, tree.id)
-            self._locks.append(lock)
-            leftovers.clear(tree.id)
+        self.taken: list[tuple[Tree | Damaged, locks.Lock]] = []
 
-    def go(self) -> None:
-        """Into trash/, durably, and the names and keys with them. The writers' lock is held."""
+    def take(self, tree: "Tree | Damaged") -> None:
+        """Lock it. BusyError if it is in use."""
+        locks.unmounted(tree.id)
+        lock = locks.attempt(f"{self._store.path}/locks/{tree.id}", exclusive=True)
+        if not lock:
+            raise locks.busy(tree.title, tree.id)
+        self.taken.append((tree, lock))
+        leftovers.clear(tree.id)
+
+    def go(self) -> "dict[str, str]":
+        """Into trash/, durably, and the names and keys with them. They were taken children before parents.
+
+        The writers' lock is held. Returns id -> why of those that stay, because they, or their children, would not go.
+        """
         path = self._store.path
-        names = self._store.names()
-        for tree, lock in zip(self.trees, self._locks, strict=True):
-            os.rename(tree.home, f"{path}/trash/{tree.id}")
-            for name in [name for name, id in names.items() if id == tree.id]:
+        names: dict[str, list[str]] = {}
+        for name, id in self._store.names().items():
+            names.setdefault(id, []).append(name)
+        stuck: dict[str, str] = {}
+        blocked: dict[str | None, str] = {}
+        while self.taken:
+            tree, lock = self.taken.pop(0)
+            try:
+                if tree.id in blocked:
+                    raise OSError(blocked[tree.id])
+                os.rename(tree.home, f"{path}/trash/{tree.id}")
+            except OSError as error:
+                lock.close()
+                stuck[tree.id] = str(error)
+                if isinstance(tree, Tree):
+                    blocked[tree.parent] = f"{tree.title} stays"
+                continue
+            for name in names.get(tree.id, ()):
                 index.discard(f"{path}/names", name)
             if isinstance(tree, Tree) and tree.key and index.target(f"{path}/keys/{tree.key}") == tree.id:
                 index.discard(f"{path}/keys", tree.key)
             lock.remove()
         for folder in ("trees", "trash", "names"):
             records.sync_folder(f"{path}/{folder}")
+        return stuck
 
     def close(self) -> None:
-        while self._locks:
-            self._locks.pop().close()
+        while self.taken:
+            self.taken.pop()[1].close()
 
     def __enter__(self) -> "Going":
         return self
@@ -105,17 +122,18 @@ class Going:
 
 def remove(store: "Store", targets: "list[Tree | Damaged]", recursive: bool) -> "list[Tree | Damaged]":
     """See Store.remove."""
-    with Change(store), store.writing():
+    with Change(store), store.writing(), Going(store) as going:
         current = {tree.id: tree for tree in store.trees()}
         for target in targets:
             if target.id not in current:
                 raise NotFoundError(f"{target.title} is gone already")
         victims = removal([current[target.id] for target in targets], current.values(), recursive)
-        with Going(store, victims) as going:
-            going.go()
-    failed = store.sweep()
+        for tree in victims:
+            going.take(tree)
+        stuck = going.go()
+    failed = [f"{current[id].title}: {why}" for id, why in stuck.items()] + store.sweep()
     if failed:
-        raise Error("not everything could be deleted", "\n".join(failed), "the next treesmith prune tries again")
+        raise Error("not everything could be removed", "\n".join(failed), "the next treesmith prune tries again")
     return victims
 
 
@@ -129,10 +147,13 @@ def supersede(store: "Store", name: str, old: str, new: str) -> "Going | None":
     needed = isinstance(tree, Damaged) or tree.pin
     below = descendants(old, trees)
     if not (needed or any(child.name or child.pin or child.id == new for child in below)):
+        going = Going(store)
         try:
-            return Going(store, [*below[::-1], tree])
+            for each in (*below[::-1], tree):
+                going.take(each)
+            return going
         except BusyError:
-            pass
+            going.close()
     index.point(f"{store.path}/names", index.next_superseded(store.names(), name), old)
     return None
 

@@ -162,23 +162,29 @@ class Store:
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
                 raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
-            if os.path.lexists(home):
-                from treesmith.sandbox import leftovers
+            try:
+                if os.path.lexists(home):
+                    from treesmith.sandbox import leftovers
 
-                leftovers.clear(id)
-                return lock
+                    leftovers.clear(id)
+                    os.utime(lock.fileno())
+                    return lock
+            except BaseException:
+                lock.close()
+                raise
             lock.close()
         raise NotFoundError(f"no tree @{id}")
 
     def in_use(self, id: str) -> bool:
         """Does anybody hold the tree's lock? A look, which nobody notices."""
+        return not locks.is_free(f"{self.path}/locks/{id}")
+
+    def used(self, id: str) -> "int | None":
+        """When the tree's lock was last taken, to run or fork it: seconds since 1970. None: never."""
         try:
-            lock = locks.attempt(f"{self.path}/locks/{id}", exclusive=True, create=False, patience=0)
+            return int(os.stat(f"{self.path}/locks/{id}").st_mtime)
         except FileNotFoundError:
-            return False
-        if lock:
-            lock.close()
-        return lock is None
+            return None
 
     def writing(self) -> locks.Lock:
         """The writers' lock, waited for. What a dead writer left half-done is finished or cleared first."""
