@@ -3,7 +3,7 @@
 import os
 
 from treesmith.backends import PREFERRED, keeper
-from treesmith.errors import Error
+from treesmith.errors import Error, NotFoundError
 from treesmith.store import locks, records
 from treesmith.store.store import FILE, VERSION
 
@@ -15,25 +15,42 @@ def create(path: str, backend: str = "") -> None:
 
     Error: something else is there, or no backend works on that filesystem (with each one's reason).
     """
+    made = not os.path.lexists(path)
     os.makedirs(path, 0o700, exist_ok=True)
     foreign = sorted(set(os.listdir(path)) - {*FOLDERS, FILE, f"{FILE}.new"})
     if foreign:
-        raise Error(
-            f"{path} is not empty", f"it holds {', '.join(foreign[:5])}", "a store needs a directory of its own"
-        )
+        raise Error(f"{path} is not empty", f"it holds {', '.join(foreign[:5])}", "give it a directory of its own")
     os.chmod(path, 0o700)
     os.makedirs(f"{path}/locks", 0o700, exist_ok=True)
-    with locks.wait(f"{path}/locks/store"):
+    with locks.wait(f"{path}/locks/store") as lock:
         if os.path.exists(f"{path}/{FILE}"):
             return
-        for folder in FOLDERS:
-            os.makedirs(f"{path}/{folder}", 0o700, exist_ok=True)
-        chosen = _first_that_works(path, (backend,) if backend else PREFERRED)
-        records.write_file(f"{path}/{FILE}.new", records.encode({"version": VERSION, "backend": chosen}) + "\n", True)
-        records.sync_folder(path)
-        os.rename(f"{path}/{FILE}.new", f"{path}/{FILE}")
-        records.sync_folder(path)
-        records.sync_folder(os.path.dirname(path))
+        try:
+            _fill(path, backend)
+        except BaseException:
+            lock.remove()
+            _take_back(path, made)
+            raise
+
+
+def _fill(path: str, backend: str) -> None:
+    for folder in FOLDERS:
+        os.makedirs(f"{path}/{folder}", 0o700, exist_ok=True)
+    chosen = _first_that_works(path, (backend,) if backend else PREFERRED)
+    records.write_file(f"{path}/{FILE}.new", records.encode({"version": VERSION, "backend": chosen}) + "\n", True)
+    records.sync_folder(path)
+    os.rename(f"{path}/{FILE}.new", f"{path}/{FILE}")
+    records.sync_folder(path)
+    records.sync_folder(os.path.dirname(path))
+
+
+def _take_back(path: str, made: bool) -> None:
+    """Remove what is empty; nothing was put anywhere yet."""
+    for folder in (*(f"{path}/{name}" for name in FOLDERS), *((path,) if made else ())):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass
 
 
 def _first_that_works(path: str, backends: tuple[str, ...]) -> str:
@@ -42,7 +59,7 @@ def _first_that_works(path: str, backends: tuple[str, ...]) -> str:
         try:
             keeper(name, path).probe()
         except (Error, OSError) as error:
-            reasons.append(f"{name}: {error}")
+            reasons.append(error.brief if isinstance(error, NotFoundError) else f"{name}: {error}")
         else:
             return name
-    raise Error(f"no backend works at {path}", "\n".join(reasons))
+    raise Error(f"no store can be made at {path}", "\n".join(reasons))
