@@ -135,7 +135,13 @@ def _debootstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]
 def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
     """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
     archives = '"$1/var/cache/apt/archives"'
-    argv = ["mmdebstrap", "--mode=root", f"--architectures={architecture(room.arch)}", "--format=directory"]
+    argv = [
+        "mmdebstrap",
+        "--mode=root",
+        f"--architectures={architecture(room.arch)}",
+        "--format=directory",
+        "--verbose",
+    ]
     argv += [f"--variant={step.text('variant')}", "--skip=essential/unlink,check/signed-by"]
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
