@@ -85,13 +85,13 @@ def test_ls_in_a_pipe_and_as_json(treesmith: Command, store: Store, base: Tree) 
         ["base", f"@{base.id[:8]}", "build", "sealed"],
         ["web", f"@{web.id[:8]}", "snapshot", "writable"],
     ]
-    assert [line[-1] for line in lines[1:]] == ["base", "base"]
+    assert [line[-1] for line in lines[1:]] == ["/recipes/base.toml", "base"]
     answer = json.loads(treesmith("ls", "--json", "--size").stdout)
     assert answer["version"] == 1
     described = {tree["name"]: tree for tree in answer["trees"]}
     assert described["web"]["parent"] == base.id
     assert described["web"]["from"] == "base"
-    assert described["web"]["bytes"] is not None
+    assert described["web"]["shared_bytes"] is not None
     assert described["base"]["damaged"] is None
 
 

@@ -114,6 +114,11 @@ def test_times() -> None:
     [
         (["Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]"], "fetching lists bookworm", (1, 0)),
         (
+            ["Get:2 http://deb.debian.org/debian bookworm/main amd64 Packages [8792 kB]"],
+            "fetching lists bookworm/main",
+            (1, 0),
+        ),
+        (
             [
                 "0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.",
                 "Get:1 http://deb.debian.org/debian bookworm/main amd64 libexpat1 amd64 2.5.0-1 [99.9 kB]",

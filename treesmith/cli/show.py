@@ -35,7 +35,7 @@ def _shown(store: Store, tree: Tree) -> list[tuple[str, str]]:
             ", ".join([state, *(["pinned"] if tree.pin else []), *(["in use"] if store.in_use(tree.id) else [])]),
         ),
         ("created", moment(tree.created)),
-        ("from", origin(tree, {other.id: other.title for other in trees})),
+        ("from", origin(tree, {other.id: other.title for other in trees}) if tree.kind == "snapshot" else ""),
         ("copies", "\n".join(below)),
         ("recipe", _recipe(tree.recipe or {})),
         ("steps", "\n".join(step_title(step) for step in tree.steps)),

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from treesmith.backends.values import Usage
     from treesmith.store import Store
     from treesmith.verbs.declare import Asked
 
@@ -23,14 +24,14 @@ def ls(asked: "Asked", all: bool, size: bool, json: bool) -> None:
     if json:
         listing.document(trees=[_described(tree, names, sizes) for tree in shown])
         return
-    columns = ("name", "id", "kind", "state", *(("size",) if size else ()), "created", "from")
+    columns = ("name", "id", "kind", "state", *(("own", "shared") if size else ()), "created", "from")
     rows = [_row(tree, names, sizes if size else None) for tree in shown]
-    listing.table(columns, rows, frozenset({"size"}), empty="no trees")
+    listing.table(columns, rows, frozenset({"own", "shared"}), empty="no trees")
 
 
-def _row(tree: "Tree | Damaged", names: "dict[str, str]", sizes: "dict[str, int | None] | None") -> "listing.Row":
+def _row(tree: "Tree | Damaged", names: "dict[str, str]", sizes: "dict[str, Usage] | None") -> "listing.Row":
     name, id = listing.Styled(tree.name or "-", listing.BOLD), listing.Styled(f"@{tree.id[:8]}", listing.DIM)
-    measured = () if sizes is None else (size(sizes.get(tree.id)),)
+    measured = () if sizes is None else _measured(sizes.get(tree.id))
     if isinstance(tree, Damaged):
         return name, id, "?", listing.Styled("damaged", listing.RED), *measured, "?", tree.why
     state = "sealed" if tree.sealed else "writable"
@@ -38,7 +39,7 @@ def _row(tree: "Tree | Damaged", names: "dict[str, str]", sizes: "dict[str, int 
 
 
 def _described(
-    tree: "Tree | Damaged", names: "dict[str, str]", sizes: "dict[str, int | None]"
+    tree: "Tree | Damaged", names: "dict[str, str]", sizes: "dict[str, Usage]"
 ) -> "dict[str, str | int | bool | None]":
     fields = ("kind", "sealed", "created", "parent")
     if isinstance(tree, Damaged):
@@ -46,23 +47,29 @@ def _described(
     else:
         record = {name: getattr(tree, name) for name in fields}
         record.update({"from": origin(tree, names) or None, "damaged": None})
-    return {"name": tree.name or None, "id": tree.id, **record, "bytes": sizes.get(tree.id)}
+    usage = sizes.get(tree.id)
+    own, shared = (usage.exclusive, usage.shared) if usage else (None, None)
+    return {"name": tree.name or None, "id": tree.id, **record, "bytes": own, "shared_bytes": shared}
 
 
 def origin(tree: Tree, names: "dict[str, str]") -> str:
     """What a tree was made from, as people call it: a recipe or another tree. names: id -> title."""
     if tree.kind != "snapshot" and tree.recipe:
-        return str(tree.recipe.get("name", ""))
+        return str(tree.recipe.get("path", ""))
     parent = names.get(tree.parent or "", "")
     if tree.parent and (not parent or parent.startswith("@")):
         return f"@{tree.parent[:8]}"
     return parent
 
 
-def _sizes(store: "Store", shown: "Iterable[Tree | Damaged]", trees: "list[Tree | Damaged]") -> "dict[str, int | None]":
+def _measured(usage: "Usage | None") -> "tuple[str, str]":
+    return (size(usage.exclusive), size(usage.shared)) if usage else ("?", "?")
+
+
+def _sizes(store: "Store", shown: "Iterable[Tree | Damaged]", trees: "list[Tree | Damaged]") -> "dict[str, Usage]":
     good = [tree for tree in trees if isinstance(tree, Tree)]
     return {
-        tree.id: store.backend.usage(tree, [other for other in good if other.id != tree.id]).exclusive
+        tree.id: store.backend.usage(tree, [other for other in good if other.id != tree.id])
         for tree in shown
         if isinstance(tree, Tree)
     }

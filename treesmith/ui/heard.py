@@ -5,7 +5,10 @@ import re
 # What is said of a line, and the line. apt and dpkg; debootstrap and mmdebstrap; pip; npm.
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("downloading", re.compile(r"Get:\d+ \S+ \S+ \S+ (?P<name>\S+) \S+ \S+ \[")),
-    ("fetching lists", re.compile(r"(?:Get|Hit|Ign):\d+ \S+ (?P<name>\S+) \S*(?:InRelease|Release|Packages)")),
+    (
+        "fetching lists",
+        re.compile(r"(?:Get|Hit|Ign):\d+ \S+ (?P<name>\S+) (?:\S+ )?(?:InRelease|Packages|Sources|Translation)"),
+    ),
     ("unpacking", re.compile(r"Unpacking (?P<name>[^\s(]+) ")),
     ("setting up", re.compile(r"Setting up (?P<name>\S+) ")),
     ("triggers of", re.compile(r"Processing triggers for (?P<name>\S+) ")),
