@@ -8,7 +8,7 @@ from pathlib import Path
 import roots
 
 import treesmith
-from treesmith.store import Store, Tree
+from treesmith.store import Store, Tree, mounts
 
 HERE = str(Path(treesmith.__file__).parent.parent)
 Result = subprocess.CompletedProcess[str]
@@ -41,3 +41,17 @@ def make_tree(store: Store, name: str, **fields: object) -> Tree:
             os.close(root)
             view.close()
         return store.publish(stage, "build", name, recipe=recipe, sealed=True, **fields)  # type: ignore[arg-type]
+
+
+def holder(tree: Tree) -> int:
+    """The process that holds a tree's mount: it has the record open."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            links = [os.readlink(fd) for fd in folder.iterdir()]
+        except OSError:
+            continue
+        if f"{mounts.RUN}/{tree.id}" in links:
+            found.append(int(folder.parent.name))
+    assert len(found) == 1
+    return found[0]

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import Command, holder
 
 from treesmith.store import Store, Tree, mounts
 
@@ -17,20 +17,6 @@ def row(place: str) -> list[str]:
     """mountinfo's line of the uppermost mount there; [] if there is none."""
     lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return next((line for line in reversed(lines) if line[4] == place), [])
-
-
-def holder(tree: Tree) -> int:
-    """The process that has the mount's record open."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            links = [os.readlink(fd) for fd in folder.iterdir()]
-        except OSError:
-            continue
-        if f"{mounts.RUN}/{tree.id}" in links:
-            found.append(int(folder.parent.name))
-    assert len(found) == 1
-    return found[0]
 
 
 def test_a_sealed_tree_is_mounted_read_only(treesmith: Command, base: Tree) -> None:

@@ -125,11 +125,14 @@ def find(store: "Store", what: str) -> Mounted:
 
 def mounts() -> "list[Mounted]":
     """Every record, its holder alive or not."""
+    return [mounted for mounted in map(_read, _ids()) if mounted]
+
+
+def _ids() -> "list[str]":
     try:
-        ids = sorted(os.listdir(RUN))
+        return sorted(os.listdir(RUN))
     except FileNotFoundError:
         return []
-    return [mounted for mounted in map(_read, ids) if mounted]
 
 
 def where(id: str) -> str:
@@ -161,6 +164,15 @@ def settle(id: str) -> None:
         record.remove()
     finally:
         record.close()
+
+
+def recover() -> None:
+    """`settle` everything that dead holders left, but what is in use."""
+    for id in _ids():
+        try:
+            settle(id)
+        except BusyError:
+            pass
 
 
 def _clear(id: str) -> None:

@@ -42,10 +42,10 @@ _ALL = (
     Verb(
         "ls", "Trees", "trees", "List the trees.",
         Option("all", "flag", "Unnamed ones too: the trees that steps left.", short="a"),
-        Option("size", "flag", "Measure what each tree alone takes up (slow)."), JSON,
+        Option("size", "flag", "Measure what each tree has to itself, and shares (slow)."), JSON,
         more='--json: {"version": 1, "trees": [{"name", "id", "kind", "sealed", "created", "parent", "from", "bytes", '
-        '"damaged"}]}; created is in seconds since 1970, bytes is null when unknown or not asked for, damaged says why '
-        "a tree cannot be read, or is null.",
+        '"shared_bytes", "damaged"}]}; created: seconds since 1970; bytes (what removing the tree would give back) and '
+        "shared_bytes: null when unknown or not asked for; damaged: why a tree cannot be read, else null.",
     ),
     Verb(
         "show", "Trees", "show", "Show everything that is known of a tree.", TREE, JSON,
@@ -98,8 +98,19 @@ _ALL = (
         starts=True,
     ),
     Verb(
-        "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN, JSON,
-        more='--json: {"version": 1, "removals": [{"what", "reason", "bytes"}], "bytes"}; bytes is null when unknown.',
+        "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN,
+        Option("step-age", "int", "Keep steps that no tree is made of any more so long.", metavar="DAYS"),
+        Option("step-budget", "int", "Keep the newest such steps up to this size.", metavar="MIB"),
+        Option("keep-last", "int", "Of the snapshots of each tree, keep the newest N.", metavar="N"),
+        Option("keep-hourly", "int", "Keep one for each of the last N hours that have any.", metavar="N"),
+        Option("keep-daily", "int", "The same for days.", metavar="N"),
+        Option("keep-weekly", "int", "The same for weeks.", metavar="N"),
+        Option("keep-monthly", "int", "The same for months.", metavar="N"),
+        Option("older-than", "int", "Remove snapshots, but only older ones.", metavar="DAYS"),
+        Option("unused-for", "int", "Remove snapshots, but only those unused so long.", metavar="DAYS"), JSON,
+        more="Snapshots are removed only where an option asks for it, and never one that is pinned, in use, or that "
+        'another descends from. --json: {"version": 1, "removals": [{"what", "reason", "bytes", "tree"}], "bytes", '
+        '"failed"}; bytes is null when unknown.',
     ),
     Verb(
         "doctor", "Store", "doctor", "Try what this machine can do.", JSON,
