@@ -125,7 +125,8 @@ def _sandbox() -> Check:
 
 def _cgroups() -> Check:
     advice = "containers run without a cgroup of their own: no limits, and recovery finds them more slowly"
-    path = cgroup.place(0)  # ids begin at 8: nobody else uses it
+    place = cgroup.place(0)  # ids begin at 8: nobody else uses it
+    path = place and cgroup.base() + place
     if not path:
         return Check("cgroup2", "warn", "not mounted, or not ours", advice)
     above = os.path.dirname(path)

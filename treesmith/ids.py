@@ -40,6 +40,10 @@ class Ids:
         if self._lock < 0:
             return
         os.unlink(self.path)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go as one who died does: with the note still there."""
         os.close(self._lock)
         self._lock = -1
 
@@ -75,9 +79,8 @@ def abandoned(run: str = RUN, wait: "Callable[[str], bool] | None" = None) -> "l
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        note = os.pread(lock, 65536, 0).decode(errors="replace")
-        if take(lock, block=bool(wait and wait(note))):
-            found.append((Ids(int(slot) * COUNT, lock, path), note))
+        if take(lock, block=bool(wait and wait(_read(lock)))):
+            found.append((Ids(int(slot) * COUNT, lock, path), _read(lock)))
         else:
             os.close(lock)
     return found
@@ -92,6 +95,10 @@ def take(lock: int, block: bool = False) -> bool:
             raise
         return False
     return os.fstat(lock).st_nlink > 0
+
+
+def _read(lock: int) -> str:
+    return os.pread(lock, 65536, 0).decode(errors="replace")
 
 
 def _delegated(path: str) -> "list[tuple[int, int]]":

@@ -6,18 +6,22 @@ import time
 
 # What /sys/kernel/cgroup/delegate lists; the limits are not among it.
 _DELEGATED = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+_BASES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _PREFIX = "treesmith-"
 
 
+def base() -> str:
+    """Where cgroup2 is mounted: there in a pure or a hybrid hierarchy; "" if it is not."""
+    return next((path for path in _BASES if os.path.exists(f"{path}/cgroup.procs")), "")
+
+
 def place(slot: int) -> str:
-    """Where the cgroup for a range of ids goes: below our own, in whichever hierarchy is v2; "" if there is none."""
-    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-        if os.path.exists(f"{base}/cgroup.procs"):
-            with open("/proc/self/cgroup") as file:
-                own = next((line[3:].rstrip("/") for line in file.read().splitlines() if line.startswith("0::")), "")
-            # "/../x": we are outside of what is mounted here.
-            return "" if own.startswith("/..") else f"{base}{own}/{_PREFIX}{slot}"
-    return ""
+    """The path below `base` for the cgroup of a range of ids, below our own; "" if there can be none."""
+    if not base():
+        return ""
+    with open("/proc/self/cgroup") as file:
+        own = next((line[3:].rstrip("/") for line in file.read().splitlines() if line.startswith("0::")), "")
+    return "" if own.startswith("/..") else f"{own}/{_PREFIX}{slot}"  # "/../x": not below what is mounted here
 
 
 def make(path: str, owner: int) -> int:

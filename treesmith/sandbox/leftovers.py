@@ -14,14 +14,19 @@ def clear(tree: str = "", run: str = ids.RUN) -> int:
     one after the other), and is waited for. Returns how many sandboxes were cleared.
     """
     found = ids.abandoned(run, lambda note: bool(tree) and _Note(note).tree == tree)
+    base = cgroup.base()
     for held, text in found:
         note = _Note(text)
-        if note.cgroup:
-            cgroup.kill(note.cgroup)
+        if note.cgroup and not base:
+            held.leave()  # to somebody whose mounts show it
+            continue
+        folder = base + note.cgroup if note.cgroup else ""
+        if folder:
+            cgroup.kill(folder)
         if note.pid:
             _await(note.pid, note.began)
-        if note.cgroup:
-            cgroup.remove(note.cgroup)
+        if folder:
+            cgroup.remove(folder)
         held.close()
     return len(found)
 

@@ -95,20 +95,24 @@ class _Opened:
 
 def _cgroup(process: Process, tree: str) -> int:
     assert process.ids
-    path = cgroup.place(process.ids.first // process.ids.count)
-    process.ids.note(f"{path}\n{tree}\n")  # before it is made: whoever finds the lock free knows where to look
-    leaf = cgroup.make(path, process.ids.first) if path else -1
-    if leaf >= 0:
-        process.cgroup = path
+    place = cgroup.place(process.ids.first // process.ids.count)
+    process.ids.note(f"{place}\n{tree}\n")  # before it is made: whoever finds the lock free knows where to look
+    if not place:
+        return -1
+    process.cgroup = cgroup.base() + place
+    leaf = cgroup.make(process.cgroup, process.ids.first)
+    if leaf < 0:
+        process.cgroup = ""
     return leaf
 
 
 def _note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
+    place = process.cgroup.removeprefix(cgroup.base())  # as whoever has other mounts can use it
     with open(f"/proc/{process.pid}/stat") as file:
         began = file.read().rpartition(")")[2].split()[19]
-    process.ids.note(f"{process.cgroup}\n{tree}\n{process.pid} {began}\n")
+    process.ids.note(f"{place}\n{tree}\n{process.pid} {began}\n")
 
 
 def _open_bind(bind: "Bind") -> int:
