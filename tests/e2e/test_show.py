@@ -1,0 +1,127 @@
+"""show, history and recipes; and a shell where a step failed."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import roots
+from command import Command, environment, make_tree
+
+from treesmith.store import Store, Tree
+
+ENTRY = {
+    "recipe": "base",
+    "kind": "apt",
+    "name": "",
+    "key": "0" * 64,
+    "pinned": True,
+    "seconds": 65.5,
+    "created": 10**9,
+}
+
+
+@pytest.fixture
+def built(store: Store) -> Tree:
+    """A tree of two steps, one with a log and one whose tree is gone."""
+    with store.stage() as stage:
+        stage.create()
+        Path(stage.home, "log").write_bytes(b"Setting up x\xff\n")
+        step = store.publish(stage, "step", key="1" * 64, sealed=True)
+    steps = [
+        {**ENTRY, "number": 1, "tree": step.id},
+        {**ENTRY, "number": 2, "tree": "0" * 16, "kind": "run", "name": "fill", "pinned": False},
+    ]
+    return make_tree(store, "base", steps=steps, launch={"command": ["sh", "-l"], "env": {"A": "b"}}, labels={"x": "y"})
+
+
+def test_show(treesmith: Command, store: Store, built: Tree) -> None:
+    store.snapshot(built, "web")
+    fields = {line[:9].strip(): line[9:].strip() for line in treesmith("show", "base").stdout.splitlines()}
+    assert fields["name"] == "base"
+    assert fields["id"] == f"@{built.id}"
+    assert (fields["kind"], fields["state"], fields["copies"]) == ("build", "sealed", "web")
+    assert (fields["recipe"], fields["launch"], fields["labels"]) == ("/recipes/base.toml", "command = sh -l", "x = y")
+    assert fields["backend"] == store.backend.name
+    assert "from     base" in treesmith("show", "web").stdout
+    answer = json.loads(treesmith("show", f"@{built.id[:6]}", "--json").stdout)
+    assert answer["version"] == 1
+    assert answer["tree"]["launch"] == {"command": ["sh", "-l"], "env": {"A": "b"}}
+    assert answer["tree"]["name"] == "base"
+
+
+def test_history(treesmith: Command, store: Store, built: Tree) -> None:
+    web = store.snapshot(built, "web")
+    lines = [line.split() for line in treesmith("history", "web", TZ="UTC").stdout.splitlines()]
+    assert lines[:3] == [
+        ["STEP", "RECIPE", "WHAT", "WHEN", "TOOK", "SOURCE"],
+        ["1", "base", "apt", "2001-09-09", "01:46", "1", "min", "5", "s"],
+        ["2", "base", "run", "(fill)", "2001-09-09", "01:46", "1", "min", "5", "s", "unpinned"],
+    ]
+    assert lines[3][:3] == ["-", "snapshot", "web"]
+    answer = json.loads(treesmith("history", "web", "--json").stdout)
+    assert [(step["n"], step["kind"]) for step in answer["steps"]] == [(1, "apt"), (2, "run")]
+    assert answer["snapshots"] == [{"name": "web", "id": web.id, "created": web.created}]
+
+
+def test_logs(store: Store, built: Tree, treesmith: Command, store_path: Path) -> None:
+    for wanted in ("--log=1", "--log=apt"):
+        argv = [sys.executable, "-m", "treesmith", "history", "base", wanted]
+        done = subprocess.run(argv, env=environment(store_path), capture_output=True, check=True)
+        assert done.stdout == b"Setting up x\xff\n", "a log is handed on as it is"
+    for wanted in ("--log=2", "--log=fill"):
+        assert "the log of step 2 is gone" in treesmith("history", "base", wanted, status=1).stderr
+    refused = treesmith("history", "base", "--log=9", status=1).stderr
+    assert "no step '9'" in refused
+    assert "1 apt, 2 run (fill)" in refused
+    argv = [sys.executable, "-m", "treesmith", "history", "--log", "base"]
+    whole = subprocess.run(argv, env=environment(store_path), capture_output=True, check=True).stdout
+    assert whole.startswith(b"--- 1: apt\nSetting up x\xff\n--- 2: run (fill)\n")
+
+
+def test_recipes(treesmith: Command, tmp_path: Path) -> None:
+    folder = tmp_path / ".config/treesmith/recipes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text('description = "My own"\nfrom = "debian-base"\n[[step]]\nrun = "true"\n')
+    (folder / "wrong.toml").write_text("[[step]]\nnope = 1\n")
+    lines = treesmith("recipes").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "FROM", "WHERE", "DESCRIPTION"]
+    found = {line.split()[0]: line for line in lines[1:]}
+    assert found["mine"].split() == ["mine", "debian-base", "~/.config/treesmith/recipes/mine.toml", "My", "own"]
+    assert "'nope'" in found["wrong"]
+    assert " shipped " in found["debian-base"]
+    described = {recipe["name"]: recipe for recipe in json.loads(treesmith("recipes", "--json").stdout)["recipes"]}
+    assert described["mine"]["error"] is None
+    assert described["wrong"]["error"]
+    words = "treesmith build m"
+    done = treesmith(_TREESMITH_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="2")
+    assert done.stdout.split() == ["mine"]
+
+
+def test_what_a_build_can_be_asked(treesmith: Command, tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text('[[step]]\ntar = { file = "base.tar" }\n')
+    refused = treesmith("build", "./app.toml", "other", "--name", "x", status=2).stderr
+    assert "--name names one tree" in refused
+    assert "--dry-run --json" in treesmith("build", "./app.toml", "--json", status=2).stderr
+    assert "--set VAR=VALUE" in treesmith("build", "./app.toml", "--set", "x", status=2).stderr
+    assert "--secret NAME=FILE" in treesmith("build", "./app.toml", "--secret", "=x", status=2).stderr
+    assert os.listdir(tmp_path) == ["app.toml"]
+
+
+def test_a_shell_where_a_step_failed(store: Store, store_path: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "base.tar", "w") as archive:
+        archive.add(roots.busybox(tmp_path / "root"), ".")
+    recipe = tmp_path / "app.toml"
+    recipe.write_text('[[step]]\ntar = { file = "base.tar" }\n[[step]]\nrun = "echo half > /made; exit 3"\n')
+    argv = [sys.executable, "-m", "treesmith", "build", str(recipe), "--shell-on-failure"]
+    done = subprocess.run(
+        argv, env=environment(store_path), input="cat /made; echo as $(id -u)\n", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == "half\nas 0\n"
+    assert "status 3" in done.stderr
+    assert store.names() == {}
