@@ -45,6 +45,7 @@ def test_version(treesmith: Command, words: list[str]) -> None:
         (["exec"], 2, "does not exist yet"),
         (["snapshto"], 2, "did you mean 'snapshot'?"),
         (["ls", "--jsn"], 2, "did you mean --json?"),
+        (["ls", "--nope"], 2, "treesmith ls --help"),
         (["ls", "extra"], 2, "usage: treesmith ls [OPTIONS]"),
         (["snapshot", "a"], 2, "missing argument 'NAME'"),
         (["build", "x", "--max-age", "soon"], 2, "'soon' is not a valid int"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -111,12 +112,31 @@ def test_what_a_build_can_be_asked(treesmith: Command, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["app.toml"]
 
 
+def busybox_recipe(folder: Path, script: str) -> str:
+    with tarfile.open(folder / "base.tar", "w") as archive:
+        archive.add(roots.busybox(folder / "root"), ".")
+    (folder / "app.toml").write_text(f'[[step]]\ntar = {{ file = "base.tar" }}\n[[step]]\nrun = "{script}"\n')
+    return str(folder / "app.toml")
+
+
+def test_an_interrupted_build_ends_at_once(store: Store, store_path: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "treesmith", "build", "-v", busybox_recipe(tmp_path, "echo up; sleep 1000")]
+    building = subprocess.Popen(argv, env=environment(store_path), stderr=subprocess.PIPE, text=True)
+    assert building.stderr
+    while (line := building.stderr.readline()) and line.strip() != "up":
+        pass
+    building.send_signal(signal.SIGINT)
+    rest = building.stderr.read()
+    assert building.wait() == 130
+    assert "Traceback" not in rest
+    assert "[2/3] failed" in rest
+    assert store.names() == {}
+    assert os.listdir(f"{store_path}/staging") == []
+
+
 def test_a_shell_where_a_step_failed(store: Store, store_path: Path, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "base.tar", "w") as archive:
-        archive.add(roots.busybox(tmp_path / "root"), ".")
-    recipe = tmp_path / "app.toml"
-    recipe.write_text('[[step]]\ntar = { file = "base.tar" }\n[[step]]\nrun = "echo half > /made; exit 3"\n')
-    argv = [sys.executable, "-m", "treesmith", "build", str(recipe), "--shell-on-failure"]
+    recipe = busybox_recipe(tmp_path, "echo half > /made; exit 3")
+    argv = [sys.executable, "-m", "treesmith", "build", recipe, "--shell-on-failure"]
     done = subprocess.run(
         argv, env=environment(store_path), input="cat /made; echo as $(id -u)\n", capture_output=True, text=True,
         check=False,

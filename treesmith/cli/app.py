@@ -15,6 +15,8 @@ from treesmith.verbs.declare import Argument, Option, Verb
 from treesmith.verbs.reader import spellings
 from treesmith.verbs.table import FAMILIES, GLOBALS, VERBS, VERSION
 
+# What all complaints about a command line are. Typer exports this one alone, and before 0.27 no base of it.
+Complaint: Any = typer.BadParameter.__base__
 _TYPES: dict[str, Any] = {"flag": bool, "text": str, "int": int, "many": list[str], "maybe": str}
 
 
@@ -24,7 +26,7 @@ def read(word: str, arguments: list[str]) -> dict[str, Any] | int:
     argv = [word, *arguments] if word else arguments
     try:
         result: dict[str, Any] | int = app(verbs)(argv, prog_name="treesmith", standalone_mode=False)
-    except typer.TyperException as error:
+    except Complaint as error:
         raise _told(error, word) from None
     return result
 
@@ -157,7 +159,7 @@ def _completer(complete: str | tuple[str, ...]) -> Callable[..., list[str]] | No
     return offer
 
 
-def _told(error: typer.TyperException, word: str) -> UsageError:
+def _told(error: Any, word: str) -> UsageError:
     """Typer's complaint in treesmith's form."""
     message = error.format_message().removesuffix(".")
     brief = message[:1].lower() + message[1:]
@@ -167,8 +169,9 @@ def _told(error: typer.TyperException, word: str) -> UsageError:
         brief = "a verb is missing"
     if word and option and "no such option" in brief:
         brief = f"no such option: {option}"
-        likely = nearest(option, list(spellings(VERBS[word])))
-        hint = f"did you mean {likely}?" if likely else f"treesmith {word} --help"
+        known = [spelling.removeprefix("--") for spelling in spellings(VERBS[word]) if spelling.startswith("--")]
+        likely = nearest(option.lstrip("-"), known)
+        hint = f"did you mean --{likely}?" if likely else f"treesmith {word} --help"
     elif word and VERBS[word].starts and "extra argument" in brief:
         hint = f"a command stands behind `--`: treesmith {word} TREE -- COMMAND…"
     return UsageError(brief, hint=hint)
