@@ -28,15 +28,29 @@ class Bench:
         """The rivals that build from a Dockerfile, and how."""
         return {
             "docker build": f"{self.docker} build -q --network none {context}" if self.docker else "",
-            "buildah bud --layers": f"{self.buildah} bud -q --layers --pull-never {context}" if self.buildah else "",
+            "buildah bud --layers": f"{self.buildah} bud -q --isolation chroot --layers --pull-never {context}"
+            if self.buildah
+            else "",
         }
 
 
 def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, float]:
     """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out."""
     chosen = {label: pair for label, pair in commands.items() if pair[1]}
+    for prepare, command in chosen.values():  # hyperfine would keep what a failing one says to itself
+        sh(f"{prepare or 'true'} && {command}")
     with tempfile.NamedTemporaryFile() as file:
-        call = ["hyperfine", "--shell=none", "--style=none", "-w", "3", "-r", str(runs), "--export-json", file.name]
+        call = [
+            "hyperfine",
+            "--shell=none",
+            "--style=none",
+            "-w",
+            "3",
+            "-r",
+            str(runs),
+            "--export-json",
+            file.name,
+        ]
         for prepare, _ in chosen.values():
             call += ["--prepare", prepare or "true"]
         subprocess.run([*call, *(command for _, command in chosen.values())], check=True, stdout=subprocess.DEVNULL)
@@ -130,13 +144,16 @@ def main() -> None:
         sh(f"cp -a {folder}/mnt/. {folder}/tree && tar -C {folder}/mnt -cf {folder}/tree.tar .")
         sh("treesmith umount debian-base")
         archive = folder / "tree.tar"
-        with rivals.docker(folder / "docker", archive) as docker:
-            rivals.private_mounts()
-            podman, buildah = rivals.podman(folder / "podman", archive)
-            bench = Bench(folder, docker, podman, buildah)
-            print(f"{os.uname().release}, {os.cpu_count()} CPUs; medians; last column: treesmith / this")
-            for group in options.groups:
-                GROUPS[group](bench)
+        try:
+            with rivals.docker(folder / "docker", archive) as docker:
+                rivals.private_mounts()
+                podman, buildah = rivals.podman(folder / "podman", archive)
+                bench = Bench(folder, docker, podman, buildah)
+                print(f"{os.uname().release}, {os.cpu_count()} CPUs; medians; last column: treesmith / this")
+                for group in options.groups:
+                    GROUPS[group](bench)
+        finally:
+            rivals.unmount(folder)
 
 
 if __name__ == "__main__":

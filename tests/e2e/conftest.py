@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import roots
 from command import Command, Result, environment, make_tree
 
 from treesmith.store import Store, Tree, create_store, open_store
@@ -40,3 +43,18 @@ def treesmith(store_path: Path) -> Command:
 @pytest.fixture
 def base(store: Store) -> Tree:
     return make_tree(store, "base")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[..., str]:
+    """`recipe(text, name="app")`: a recipe that begins with a busybox and goes on with `text`; its path."""
+    root = roots.busybox(tmp_path / "root")
+    with tarfile.open(tmp_path / "base.tar", "w") as archive:
+        archive.add(root, ".")
+
+    def write(text: str = "", name: str = "app") -> str:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(f'[[step]]\ntar = {{ file = "base.tar" }}\n{text}')
+        return str(path)
+
+    return write
