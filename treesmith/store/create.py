@@ -20,17 +20,22 @@ def create(path: str, backend: str = "") -> None:
     foreign = sorted(set(os.listdir(path)) - {*FOLDERS, FILE, f"{FILE}.new"})
     if foreign:
         raise Error(f"{path} is not empty", f"it holds {', '.join(foreign[:5])}", "give it a directory of its own")
-    os.chmod(path, 0o700)
-    os.makedirs(f"{path}/locks", 0o700, exist_ok=True)
-    with locks.wait(f"{path}/locks/store") as lock:
-        if os.path.exists(f"{path}/{FILE}"):
-            return
-        try:
+    lock = None
+    try:
+        os.chmod(path, 0o700)
+        os.makedirs(f"{path}/locks", 0o700, exist_ok=True)
+        lock = locks.wait(f"{path}/locks/store")
+        if not os.path.exists(f"{path}/{FILE}"):
             _fill(path, backend)
-        except BaseException:
-            lock.remove()
+    except BaseException:
+        if not os.path.exists(f"{path}/{FILE}"):
+            if lock:
+                lock.remove()
             _take_back(path, made)
-            raise
+        raise
+    finally:
+        if lock:
+            lock.close()
 
 
 def _fill(path: str, backend: str) -> None:
@@ -45,7 +50,11 @@ def _fill(path: str, backend: str) -> None:
 
 
 def _take_back(path: str, made: bool) -> None:
-    """Remove what is empty; nothing was put anywhere yet."""
+    """Remove what is empty: nothing has been put anywhere yet."""
+    try:
+        os.unlink(f"{path}/{FILE}.new")
+    except FileNotFoundError:
+        pass
     for folder in (*(f"{path}/{name}" for name in FOLDERS), *((path,) if made else ())):
         try:
             os.rmdir(folder)

@@ -5,7 +5,7 @@ import os
 from treesmith.names import is_entry, is_id, superseded
 from treesmith.store.records import sync_folder
 
-_NEW = ".new"  # no name and no key begins with a dot
+NEW = ".new"  # no name and no key begins with a dot
 
 
 def read(folder: str) -> "dict[str, str]":
@@ -37,9 +37,9 @@ def target(path: str, at: "int | None" = None) -> str:
 
 def point(folder: str, name: str, id: str) -> None:
     """Make `name` mean `id`, durably."""
-    discard(folder, _NEW)
-    os.symlink(f"../trees/{id}", f"{folder}/{_NEW}")
-    os.rename(f"{folder}/{_NEW}", f"{folder}/{name}")
+    discard(folder, NEW)
+    os.symlink(f"../trees/{id}", f"{folder}/{NEW}")
+    os.rename(f"{folder}/{NEW}", f"{folder}/{name}")
     sync_folder(folder)
 
 

@@ -91,15 +91,6 @@ def _free(path: str) -> "locks.Lock | None":
         return None
 
 
-def _held(path: str) -> bool:
-    if not path.endswith(".lock"):
-        return False
-    lock = _free(path)
-    if lock:
-        lock.close()
-    return lock is None and os.path.lexists(path)
-
-
 def _try(action: "Callable[..., object]", *arguments: "object") -> bool:
     try:
         action(*arguments)
@@ -125,15 +116,17 @@ def _finish(store: "Store", id: str) -> None:
         return
     lock = locks.attempt(f"{store.path}/locks/{id}", exclusive=True, patience=0)
     if lock:
-        os.rename(tree.home, f"{store.path}/trash/{id}")
-        records.sync_folder(f"{store.path}/trees")
-        lock.remove()
+        with lock:
+            os.rename(tree.home, f"{store.path}/trash/{id}")
+            records.sync_folder(f"{store.path}/trees")
+            lock.remove()
 
 
 def _clear_links(store: "Store") -> None:
-    """Names and keys of nothing, and the number of a tree that has its name still, or again."""
+    """Names and keys of nothing, the number of a tree that has its name still, and links that were being made."""
     names = store.names()
     for folder, links in (("names", names), ("keys", index.read(f"{store.path}/keys"))):
+        index.discard(f"{store.path}/{folder}", index.NEW)
         for link, id in links.items():
             plain = link.partition("@")[0]
             if not os.path.lexists(f"{store.path}/trees/{id}") or (plain != link and names.get(plain) == id):
