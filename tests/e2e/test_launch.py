@@ -140,7 +140,7 @@ def test_stdout_and_stderr_are_apart(trees: Trees) -> None:
 
 def test_what_nobody_reads_holds_up_nothing_else(trees: Trees) -> None:
     """stdout is full and nobody reads it; stderr still comes through, and so does a signal."""
-    script = "(while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done) & sleep 0.5; echo through >&2; wait"
+    script = "(while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done) & sleep 0.5; echo through >&2; wait; sleep 1000"
     with trees.start("launch", "--quiet", "base", "--", "sh", "-c", script, stderr=subprocess.PIPE) as process:
         assert process.stderr and process.stderr.readline() == b"through\n"
         process.send_signal(signal.SIGTERM)
