@@ -88,8 +88,8 @@ def test_ctrl_z_and_jobs(shell: Terminal) -> None:
 
 
 def test_ctrl_backslash(trees: Trees) -> None:
-    with on_terminal(trees, "sh", "-c", "echo up; exec sleep 1000") as terminal:
-        terminal.expect("up")
+    with on_terminal(trees, "sleep", "987653") as terminal:
+        wait_for("sleep", lambda: not os.system("pgrep -xf 'sleep 987653' > /dev/null"))
         terminal.type("\x1c")
         assert terminal.end() == 131
 
