@@ -1,5 +1,6 @@
 """Removing trees: what goes with what, who is in the way, and the renames into trash/."""
 
+import errno
 import os
 
 from treesmith.errors import BusyError, Error, NotFoundError
@@ -166,9 +167,14 @@ class Change(locks.Lock):
 
     def __init__(self, store: "Store") -> None:
         lock = None
-        while not lock:
-            lock = locks.fresh(f"{store.path}/staging/change-{new_id()}.lock")
-        super().__init__(lock.path, lock.handed_over())
+        try:
+            while not lock:
+                lock = locks.fresh(f"{store.path}/staging/change-{new_id()}.lock")
+        except OSError as error:
+            # Changes that take this lock make room: they must work on a disk that has no inode left.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        super().__init__(lock.path if lock else "", lock.handed_over() if lock else -1)
 
     def __exit__(self, *failure: object) -> None:
         if failure[0] is None:
