@@ -73,13 +73,13 @@ class Copy:
     def reclaimable(self, path: str) -> "int | None":
         from treesmith.backends.measure import on_disk, shares_data
 
-        return None if shares_data(self._store) else on_disk([path])
+        return None if shares_data(f"{self._store}/store.json") else on_disk([path])
 
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import on_disk, shares_data
 
         size = on_disk([f"{root.home}/root"])
-        return Usage(None, None, size) if shares_data(root.home) else Usage(size, 0, size)
+        return Usage(None, None, size) if shares_data(f"{self._store}/store.json") else Usage(size, 0, size)
 
 
 def copy_tree(source: "str | int", target: str) -> None:

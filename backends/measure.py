@@ -1,5 +1,6 @@
 """Bytes on disk."""
 
+import errno
 import os
 
 from treesmith.linux.file import reflink
@@ -28,17 +29,17 @@ def on_disk(paths: list[str]) -> int:
     return total
 
 
-def shares_data(folder: str) -> bool:
-    """Can two files have the same blocks here? Then st_blocks does not say what removing one gives back."""
-    source = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+def shares_data(path: str) -> bool:
+    """May two files of this file's filesystem have the same blocks? Then st_blocks does not say what comes back.
+
+    A file is asked to share with itself, which changes nothing and needs no room on a full disk: ioctl_ficlone(2).
+    """
     try:
-        target = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
-            reflink(source, target)
-        except OSError:
-            return False
+            reflink(file, file)
         finally:
-            os.close(target)
-    finally:
-        os.close(source)
+            os.close(file)
+    except OSError as error:
+        return error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY)
     return True
