@@ -50,17 +50,19 @@ class Workroom:
 
     def inside(
         self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = (),
-        user: str = "", chdir: str = "/",
+        user: str = "", chdir: str = "/", what: str = "",
     ) -> None:  # fmt: skip
         """See steps.room."""
         with self._inside(argv, env, binds, files) as box:
             box.user, box.chdir = user, chdir
-            self._run(box)
+            self._run(box, what)
 
-    def ask(self, argv: Sequence[str], *, env: Mapping[str, str] = {}) -> str:
+    def ask(
+        self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = ()
+    ) -> str:
         """See steps.room."""
         answer = os.memfd_create("answer", os.MFD_CLOEXEC)
-        with open(answer, "rb") as file, self._inside(argv, env) as box:
+        with open(answer, "rb") as file, self._inside(argv, env, binds, files) as box:
             box.network = "none"
             run(box, answer, errors=self._log)
             file.seek(0)
@@ -73,7 +75,7 @@ class Workroom:
 
     def outside(
         self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = (),
-        mounts: bool = False,
+        mounts: bool = False, what: str = "",
     ) -> None:  # fmt: skip
         """See steps.room."""
         view, tools = self._store.backend.open(self._stage, "ephemeral"), Tools()
@@ -82,7 +84,7 @@ class Workroom:
             box.views, box.furnish, box.tmpfs = ((view, "/target"),), not mounts, ()
             if mounts:
                 box.capabilities = boxes.BOOTSTRAP
-            self._run(box)
+            self._run(box, what)
         finally:
             view.close()
             tools.close()
@@ -142,5 +144,5 @@ class Workroom:
             with self.root() as root:
                 points.clear(root)
 
-    def _run(self, box: Sandbox) -> None:
-        run(box, self._log, self._report.line, on_tick=self._report.tick)
+    def _run(self, box: Sandbox, what: str) -> None:
+        run(box, self._log, self._report.line, what, on_tick=self._report.tick)

@@ -1,17 +1,20 @@
 """apt: packages into a tree of Debian's family, from the tree's own sources, by the tree's own apt.
 
-Downloads and lists are kept outside the trees, in a cache that all builds share. No service is started,
-nothing is asked.
+Downloads are kept outside the trees, in a pool that all builds share (see `pool`); lists are fetched each time. No
+service is started, nothing is asked.
 """
 
 import os
+import shutil
 from typing import Any
 
+from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import installed
 from treesmith.steps.debootstrap import local_path
 from treesmith.steps.inputs import Inputs, Setting
 from treesmith.steps.network import outfit
+from treesmith.steps.pool import Wanted, keep, lend, wanted
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
 from treesmith.steps.step import Step
@@ -28,6 +31,7 @@ schema = Schema(
 )
 
 _CACHE = f"{PASSING}/apt"
+_CONFIGURATION = f"{PASSING}/apt.conf"
 # Asked before a service is started, by invoke-rc.d(8) and deb-systemd-invoke(1): never.
 _POLICY = ("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n")
 _ENV = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true", "LC_ALL": "C.UTF-8"}
@@ -46,35 +50,52 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     if not step.texts("packages"):
         return {"packages": {}}
     cache = room.cache("apt")
-    for name in ("lists/partial", "archives/partial"):
-        os.makedirs(os.path.join(cache, name), exist_ok=True)
+    own, pool = os.path.join(cache, "step"), os.path.join(cache, "pool")
+    archives = os.path.join(own, "archives")
+    if os.path.lexists(own):
+        shutil.rmtree(own)
+    for folder in (pool, os.path.join(own, "lists/partial"), os.path.join(archives, "partial")):
+        os.makedirs(folder, exist_ok=True)
     mirrors = {local_path(str(made.get("mirror", ""))) for made in room.made} - {""}
-    binds = [Bind(cache, _CACHE), *(Bind(path, path, read_only=True) for path in sorted(mirrors))]
+    binds = [Bind(own, _CACHE), *(Bind(path, path, read_only=True) for path in sorted(mirrors))]
+    files = [(_CONFIGURATION, _configuration(step, room).encode()), _POLICY]
+    apt = ["apt-get", "--yes", f"--config-file={_CONFIGURATION}"]
+    install = ["install", *step.texts("packages")]
     with room.root() as root:
         before = installed.debian(root)
-    apt = ["apt-get", "-y", *(f"-o{option}" for option in _options(step, room))]
-    for command in (["update"], ["install", *step.texts("packages")]):
-        room.inside([*apt, *command], env=_ENV, binds=binds, files=[_POLICY])
+    room.inside([*apt, "update"], env=_ENV, binds=binds, files=files, what="apt-get update")
+    ask = [*apt, "--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *install]
+    fetched = _fetched(room, ask, binds, files)
+    lend(pool, fetched, archives)
+    room.inside([*apt, *install], env=_ENV, binds=binds, files=files, what=f"apt-get {' '.join(install)}")
+    keep(pool, fetched, archives)
+    shutil.rmtree(own)
     with room.root() as root:
         return {"packages": installed.added(before, installed.debian(root))}
 
 
-def _options(step: Step, room: Room) -> list[str]:
-    """apt.conf(5)"""
+def _fetched(room: Room, argv: list[str], binds: list[Bind], files: list[tuple[str, bytes]]) -> list[Wanted]:
+    try:
+        return wanted(room.ask(argv, env=_ENV, binds=binds, files=files))
+    except Error:
+        return []  # the install fails as well, and says why
+
+
+def _configuration(step: Step, room: Room) -> str:
+    """apt.conf(5); read after the tree's own."""
     bundle = outfit(room.caller).bundle if step.network else ""
-    return [
-        f"Dir::State::lists={_CACHE}/lists",
-        f"Dir::Cache::archives={_CACHE}/archives",
-        "Dir::Cache::pkgcache=",
-        "Dir::Cache::srcpkgcache=",
-        # The sandbox is around all of it, and the cache is shared by trees whose _apt has another uid.
-        "APT::Sandbox::User=root",
-        f"APT::Install-Recommends={'true' if step.is_on('recommends') else 'false'}",
-        "APT::Update::Error-Mode=any",  # else an unreachable mirror is a warning, and old lists do
-        "Acquire::Retries=3",
-        *([f"Acquire::https::CAInfo={bundle}"] if bundle else []),
-        "Dpkg::Use-Pty=0",
-        "Dpkg::Options::=--force-unsafe-io",
-        "Dpkg::Options::=--force-confdef",
-        "Dpkg::Options::=--force-confold",
+    lines = [
+        f'Dir::State::lists "{_CACHE}/lists";',
+        f'Dir::Cache::archives "{_CACHE}/archives";',
+        'Dir::Cache::pkgcache "";',
+        'Dir::Cache::srcpkgcache "";',
+        # The sandbox is around all of it, and _apt could not read a mirror that is a folder of root's.
+        'APT::Sandbox::User "root";',
+        f'APT::Install-Recommends "{"true" if step.is_on("recommends") else "false"}";',
+        'APT::Update::Error-Mode "any";',  # else an unreachable mirror is a warning, and old lists do
+        'Acquire::Retries "3";',
+        *([f'Acquire::https::CAInfo "{bundle}";'] if bundle else []),
+        'Dpkg::Use-Pty "0";',
+        'Dpkg::Options { "--force-unsafe-io"; "--force-confdef"; "--force-confold"; };',
     ]
+    return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ checked against the keyring, except of a source that the recipe trusts. Afterwar
 sources.list as the recipe says, nothing of the bootstrap's logs, lists and caches, no resolv.conf of the host's.
 """
 
+import hashlib
 import os
 from typing import Any
 
@@ -41,10 +42,15 @@ schema = Schema(
 )
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
+# mmdebstrap's: emptying the cache; asking gpg whether it needs the keyring; /sys, which cannot be mounted beside the
+# host's network.
+_SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys")
+_QUIET = ("/etc/apt/apt.conf.d/empty", b"")  # apt warns where there is no such folder
 _REMOVED = (
-    "debootstrap", "etc/hostname", "etc/resolv.conf", "var/cache/apt/archives", "var/cache/apt/pkgcache.bin",
-    "var/cache/apt/srcpkgcache.bin", "var/cache/ldconfig/aux-cache", "var/lib/apt/lists", "var/log/apt",
-    "var/log/alternatives.log", "var/log/bootstrap.log", "var/log/dpkg.log",
+    "debootstrap", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/hostname",
+    "etc/resolv.conf", "var/cache/apt/archives", "var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin",
+    "var/cache/ldconfig/aux-cache", "var/lib/apt/lists", "var/log/apt", "var/log/alternatives.log",
+    "var/log/bootstrap.log", "var/log/dpkg.log",
 )  # fmt: skip
 
 
@@ -99,21 +105,27 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     mirror = mirror_of(step)
     keyring = "" if step.is_on("trust") else _keyring(step)
     local = local_path(mirror)
-    binds = [Bind(room.cache("debootstrap"), _CACHE)]
+    binds = [Bind(room.cache(f"debootstrap-{_trusted(mirror, keyring)}"), _CACHE)]
     if local:
         binds.append(Bind(local, local, read_only=True))
     if keyring:
         binds.append(Bind(keyring, _inside(keyring), read_only=True))
     room.say(f"{name} {version}: {step.text('suite')} from {mirror}")
     if name == "mmdebstrap":
-        room.outside(_mmdebstrap(step, room, mirror, keyring), binds=binds, mounts=True)
+        room.outside(_mmdebstrap(step, room, mirror, keyring), binds=binds, files=[_QUIET], mounts=True, what=name)
     else:
         # Else it tries mknod, which no user namespace allows.
-        room.outside(_debootstrap(step, room, mirror, keyring), binds=binds, env={"container": "lxc"})
+        env = {"container": "lxc"}
+        room.outside(_debootstrap(step, room, mirror, keyring), binds=binds, files=[_QUIET], env=env, what=name)
     with room.root() as root:
         _tidy(step, root, mirror, keyring)
         packages = installed.debian(root)
     return {"driver": f"{name} {version}", "mirror": mirror, "packages": packages}
+
+
+def _trusted(mirror: str, keyring: str) -> str:
+    """Who is trusted alike: packages' scripts can write to mmdebstrap's cache, and it believes what is in it."""
+    return hashlib.sha256(f"{mirror}\n{digest_of(keyring) if keyring else ''}".encode()).hexdigest()[:16]
 
 
 def _inside(keyring: str) -> str:
@@ -135,21 +147,16 @@ def _debootstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]
 def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
     """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
     archives = '"$1/var/cache/apt/archives"'
-    argv = [
-        "mmdebstrap",
-        "--mode=root",
-        f"--architectures={architecture(room.arch)}",
-        "--format=directory",
-        "--verbose",
-    ]
-    argv += [f"--variant={step.text('variant')}", "--skip=essential/unlink,check/signed-by"]
+    argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
+    argv += [f"--architectures={architecture(room.arch)}", f"--variant={step.text('variant')}"]
+    argv.append(f"--skip={','.join(_SKIPPED)}")
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
         f"--customize-hook=umount {archives}",
     ]
     argv += ['--aptopt=APT::Sandbox::User "root"', '--aptopt=Acquire::Retries "3"']
-    if step.texts("include"):
-        argv.append(f"--include={','.join(step.texts('include'))}")
+    # apt is "important" and in no variant for itself; debootstrap takes it along.
+    argv.append(f"--include={','.join(('apt', *step.texts('include')))}")
     # mmdebstrap's own hooks for file:// leave a mount behind when they fail; copy:// needs none.
     uri = mirror.replace("file://", "copy://", 1) if local_path(mirror) else mirror
     trust = f"signed-by={_inside(keyring)}" if keyring else "trusted=yes"

@@ -49,8 +49,16 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     facts: dict[str, Value] = {}
     for name, path in _locked(step):
         facts |= file_facts(path, f"file {name}")
-    # What a lock names it names with a hash.
-    return Inputs(facts, pinned=bool(facts) or not step.network)
+    return Inputs(facts, pinned=_is_pinned(step) or not step.network)
+
+
+def _is_pinned(step: Step) -> bool:
+    """Whether a lock names a hash of everything that is fetched."""
+    return bool(step.text("lock")) and all(
+        "integrity" in entry or entry.get("inBundle") or str(entry.get("resolved")).startswith("file:")
+        for name, entry in _packages(step).items()
+        if name
+    )
 
 
 def _locked(step: Step) -> Iterator[tuple[str, str]]:
@@ -66,24 +74,30 @@ def _locked(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _archives(step: Step) -> Iterator[str]:
+    for name, entry in _packages(step).items():
+        if entry.get("link"):
+            raise step.error(f"{name} is a link to a folder, which npm inside cannot see", "lock")
+        if str(entry.get("resolved")).startswith("file:"):
+            yield os.path.normpath(entry["resolved"].removeprefix("file:"))
+
+
+def _packages(step: Step) -> dict[str, dict[str, Any]]:
+    """What the lock file lists, by path."""
     path = host_path(step, "lock", os.path.join(step.text("lock"), "package-lock.json"))
     try:
         with open(path, "rb") as file:
             packages = json.load(file)["packages"]
-        entries = [(name, entry.get("resolved", ""), entry.get("link", False)) for name, entry in packages.items()]
+        return {name: dict(entry) for name, entry in packages.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         hint = "npm 7 or later writes one: npm install --package-lock-only"
         raise step.error("package-lock.json lists no packages", "lock", hint=hint) from None
-    for name, resolved, link in entries:
-        if link:
-            raise step.error(f"{name} is a link to a folder, which npm inside cannot see", "lock")
-        if str(resolved).startswith("file:"):
-            yield os.path.normpath(resolved.removeprefix("file:"))
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
     env = {**_ENV, **_registry(step, room)}
-    binds = [Bind(room.cache("npm"), _ENV["npm_config_cache"])]
+    # npm holds what is in its cache against a lock's hashes; without them it believes it, so each recipe has its own.
+    name = "npm" if _is_pinned(step) else f"npm-{step.recipe_digest}"
+    binds = [Bind(room.cache(name), _ENV["npm_config_cache"])]
     to = step.text("to").rstrip("/")
     dev = [] if step.is_on("dev") else ["--omit=dev"]
     if step.text("lock"):

@@ -103,7 +103,8 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     for name, path in _requirements(step):
         with open(path, "rb") as file:
             files.append((f"{_HERE}/{name}", file.read()))
-    binds = [Bind(room.cache("pip"), _ENV["PIP_CACHE_DIR"])]
+    # Setup scripts can write to the cache and pip believes what it finds there: each recipe has its own.
+    binds = [Bind(room.cache(f"pip-{step.recipe_digest}"), _ENV["PIP_CACHE_DIR"])]
     if folder := _index_folder(step):
         binds.append(Bind(folder, _INDEX, read_only=True))
     if venv:
@@ -117,7 +118,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         argv.append("--require-hashes")
     if step.text("requirements"):
         argv += ["-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
-    room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files)
+    room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files, what="pip install")
     return {"packages": installed.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env))}
 
 

@@ -32,8 +32,11 @@ class Room(Protocol):
         files: Sequence[tuple[str, bytes]] = (),
         user: str = "",
         chdir: str = "/",
+        what: str = "",
     ) -> None:
-        """Run a program in the tree. `files` are read-only and laid over paths: see `Sandbox`."""
+        """Run a program in the tree. `files` are read-only and laid over paths: see `Sandbox`. `what` names it in an
+        error, else its argv does.
+        """
 
     def outside(
         self,
@@ -43,13 +46,21 @@ class Room(Protocol):
         binds: Sequence[Bind] = (),
         files: Sequence[tuple[str, bytes]] = (),
         mounts: bool = False,
+        what: str = "",
     ) -> None:
         """Run a host's program in `sandbox.tools`, the tree at /target.
 
         The tree has /proc, /sys and /dev there; or, with `mounts`, it is bare and the program may mount them itself.
         """
 
-    def ask(self, argv: Sequence[str], *, env: Mapping[str, str] = {}) -> str:
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] = {},
+        binds: Sequence[Bind] = (),
+        files: Sequence[tuple[str, bytes]] = (),
+    ) -> str:
         """What a program in the tree prints on stdout, run without a network: what is installed, mostly."""
 
     def root(self) -> AbstractContextManager[int]:
@@ -58,7 +69,10 @@ class Room(Protocol):
         """
 
     def cache(self, name: str) -> str:
-        """A host folder that outlives the build, locked until the step ends. It holds what programs inside wrote."""
+        """A host folder that outlives the build, locked until the step ends.
+
+        What programs inside may write to is shared by trust: between those alone who could harm one another anyway.
+        """
 
     def say(self, text: str) -> None:
         """A line for the person who waits, and for the log."""

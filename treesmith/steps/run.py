@@ -19,6 +19,8 @@ schema = Schema(
     },
 )
 
+_LONGEST = 60  # characters of a command in a message
+
 
 def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs({}, pinned=not step.network)
@@ -27,5 +29,12 @@ def inputs(step: Step, setting: Setting) -> Inputs:
 def run(step: Step, room: Room) -> dict[str, Any]:
     command = step.options["command"]
     argv = command if isinstance(command, tuple) else ("/bin/sh", "-e", "-c", str(command))
-    room.inside(argv, user=step.text("user"), chdir=step.text("chdir") or "/")
+    what = _named(" ".join(command) if isinstance(command, tuple) else str(command))
+    room.inside(argv, user=step.text("user"), chdir=step.text("chdir") or "/", what=what)
     return {}
+
+
+def _named(command: str) -> str:
+    """A command as a message names it: by its first line, if that is not long."""
+    line, _, more = command.strip().partition("\n")
+    return line if line and len(line) <= _LONGEST and not more else f"{line[:_LONGEST]} …"

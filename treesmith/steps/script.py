@@ -38,6 +38,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         files=[(inside, content)],
         user=step.text("user"),
         chdir=step.text("chdir") or "/",
+        what=step.text("file"),
     )
     return {"script": digest_of(path)}
 

@@ -1,5 +1,7 @@
 """One step of a recipe, checked and with its variables filled in."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +27,11 @@ class Step:
     def title(self) -> str:
         """ "step 3: pip", or with the step's name where it has one."""
         return f"step {self.number}: {self.kind}" + (f" ({self.name})" if self.name else "")
+
+    @property
+    def recipe_digest(self) -> str:
+        """16 hex digits for the recipe's path."""
+        return hashlib.sha256(os.fsencode(self.recipe)).hexdigest()[:16]
 
     def text(self, option: str) -> str:
         """A string option, or ""."""

@@ -37,10 +37,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     digest = digest_of(path)
     wanted = step.text("sha256").lower()
     if wanted and wanted != digest:
-        raise step.error(f"{step.text('file')} is not the file that was meant", "sha256", f"its SHA-256 is {digest}")
-    try:
-        with room.root() as root, open(path, "rb") as file:
-            count = unpack(file, root, step.text("to"), step.count("strip"))
-    except Error as error:
-        raise step.error(error.brief, "file", error.details, error.hint) from None
+        raise Error(f"{step.text('file')} is not the file that was meant", f"its SHA-256 is {digest}")
+    with room.root() as root, open(path, "rb") as file:
+        count = unpack(file, root, step.text("to"), step.count("strip"))
     return {"sha256": digest, "entries": count}
