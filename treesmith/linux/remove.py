@@ -74,6 +74,7 @@ def _empty(top: int, entries: "list[tuple[str, bool]]", path: str) -> None:
 
 
 def _listing(folder: int) -> "list[tuple[str, bool]]":
+    os.lseek(folder, 0, os.SEEK_SET)  # btrfs lists nothing that came after the directory was opened or rewound
     with os.scandir(folder) as entries:
         return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
