@@ -27,6 +27,12 @@ def ext4(folder: Path, size: int = 64 * MIB) -> Iterator[Path]:
 
 
 @contextmanager
+def btrfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
+    with _loop(folder, size, ["mkfs.btrfs", "-q", "-m", "single"]) as mounted:
+        yield mounted
+
+
+@contextmanager
 def _loop(folder: Path, size: int, mkfs: list[str]) -> Iterator[Path]:
     image, mounted = folder / "image", folder / "mounted"
     with image.open("wb") as file:

@@ -9,10 +9,18 @@ import pytest
 
 from treesmith.store import Store, create_store
 
-CASES = [("overlay", "ext4"), ("overlay", "xfs"), ("copy", "ext4"), ("copy", "xfs")]
+CASES = [
+    ("overlay", "ext4"),
+    ("overlay", "xfs"),
+    ("copy", "ext4"),
+    ("copy", "xfs"),
+    ("copy", "btrfs"),
+    ("btrfs", "btrfs"),
+]
 GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
     "ext4": filesystems.host,  # the host's own, whatever it is; ext4 in CI
     "xfs": filesystems.xfs,
+    "btrfs": filesystems.btrfs,
 }
 
 
@@ -20,6 +28,8 @@ GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
 def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A backend's name, and a folder on a filesystem for it."""
     backend, filesystem = request.param
+    if backend == "btrfs":
+        pytest.importorskip("btrfsutil", reason="pip install -e '.[btrfs]'; ci/test does")
     with GROUND[filesystem](tmp_path_factory.mktemp(filesystem)) as folder:
         yield backend, folder
 
@@ -29,4 +39,7 @@ def store(ground: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[
     backend, folder = ground
     store = create_store(str(folder / "store"), backend)
     yield store
+    for folder in ("trees", "staging", "trash"):
+        for home in Path(store.path, folder).iterdir():
+            store.backend.clear(str(home))
     store.backend.clear(store.path)
