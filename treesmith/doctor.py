@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from treesmith.backends import PREFERRED, keeper
+from treesmith.backends import PREFERRED, btrfs, keeper
 from treesmith.backends.values import Traits
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
@@ -43,6 +43,7 @@ def checks(store: str = "") -> Iterator[Check]:
     yield _sandbox()
     yield _cgroups()
     yield from _store(os.path.abspath(store or default_path()))
+    yield _btrfsutil()
     yield from _bootstrappers()
 
 
@@ -178,6 +179,14 @@ def _store(path: str) -> Iterator[Check]:
     mapped = any(isinstance(result, Traits) and result.idmap for result in results.values())
     advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
     yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)
+
+
+def _btrfsutil() -> Check:
+    try:
+        found = btrfs.binding().__file__
+    except Error as error:
+        return Check("btrfsutil", "warn", error.details, f"only stores on btrfs need it: {error.hint}")
+    return Check("btrfsutil", "ok", found)
 
 
 def _existing(path: str) -> str:
