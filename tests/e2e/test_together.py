@@ -110,6 +110,20 @@ def test_a_killed_tool_fails_its_step(
     assert store.names() == {} and not list(Path(store.path, "staging").iterdir())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_told_to_end_cleans_up(
+    begin: Callable[..., subprocess.Popen[str]], store: Store, recipe: Recipe, number: int
+) -> None:
+    building = begin("build", recipe('[[step]]\nrun = "sleep 60"\n'))
+    assert building.stderr and "step 1" in building.stderr.readline()
+    while "step 2" not in building.stderr.readline():
+        pass
+    time.sleep(0.3)
+    building.send_signal(number)
+    assert ended(building)[0] == 130
+    assert not list(Path(store.path, "staging").iterdir())
+
+
 def test_a_killed_build_leaves_what_prune_finds(
     treesmith: Command, begin: Callable[..., subprocess.Popen[str]], store: Store, recipe: Recipe
 ) -> None:

@@ -1,5 +1,6 @@
 """build."""
 
+import signal
 import time
 
 from treesmith import plan as planning
@@ -43,6 +44,7 @@ def build(
         _show([plan(store, recipe, sets, wish) for recipe in recipes], json)
         return
     store = create_store(asked.store)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to clean up as for Ctrl-C, not only by the next writer
     with progress(asked.quiet, asked.verbose) as report:
 
         def shell(sandbox: Sandbox) -> None:
