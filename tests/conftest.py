@@ -3,14 +3,21 @@
 import os
 from collections.abc import Iterator
 
+import ground
 import leaks
 import pytest
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid():
         pytest.exit("the tests need root: they mount, and make user namespaces", returncode=1)
-    leaks.adopt_orphans()
+    before = ground.take()
+    config.add_cleanup(lambda: ground.leave(before))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _base(tmp_path_factory: pytest.TempPathFactory) -> None:
+    leaks.base = tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,12 @@
 """What a test may not leave behind on the host: mounts, processes, cgroups, loop devices, container records."""
 
-import ctypes
 import os
 import time
 from pathlib import Path
 
-PR_SET_CHILD_SUBREAPER = 36
+from ground import RECORDS, cgroup_folder
 
-
-def adopt_orphans() -> None:
-    """Become the parent of whatever loses its own, so that no process of a test can hide by daemonising."""
-    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed")
+base = Path("/")  # loop devices count whose files lie below it
 
 
 def mounts() -> set[str]:
@@ -21,18 +16,18 @@ def mounts() -> set[str]:
 
 def loops() -> set[str]:
     files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return {f"loop device {file.parent.parent.name}: {file.read_text().strip()}" for file in files}
+    backing = {file.parent.parent.name: file.read_text().strip() for file in files}
+    return {f"loop device {loop}: {path}" for loop, path in backing.items() if Path(path).is_relative_to(base)}
 
 
 def cgroups() -> set[str]:
-    found = set()
-    for folder, subfolders, _ in os.walk("/sys/fs/cgroup"):
-        found |= {f"cgroup {folder}/{name}" for name in subfolders if name.startswith("treesmith")}
-    return found
+    """Below the one of this run."""
+    own = cgroup_folder()
+    return {f"cgroup {path}" for path in own.rglob("*") if path.is_dir()} if own else set()
 
 
 def records() -> set[str]:
-    return {f"record {path}" for path in Path("/run/treesmith").rglob("*") if not path.is_dir()}
+    return {f"record {path}" for path in RECORDS.rglob("*") if not path.is_dir()}
 
 
 def processes() -> set[str]:

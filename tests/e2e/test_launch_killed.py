@@ -12,6 +12,7 @@ from pathlib import Path
 
 import leaks
 import pytest
+from ground import cgroup_folder
 from launching import PATIENCE, Trees, wait_for
 
 SUPERVISORS = (  # its own system calls at which something was just made, or is about to be
@@ -40,7 +41,8 @@ def tree(trees: Trees) -> Iterator[str]:
 def lives() -> list[str]:
     """What is in a cgroup of ours. Of the dead only the folders may be left, for the next launch to remove."""
     found = []
-    for folder in Path("/sys/fs/cgroup").glob("**/treesmith-*/cgroup.procs"):
+    own = cgroup_folder()
+    for folder in own.rglob("*/cgroup.procs") if own else ():
         try:
             found += folder.read_text().split()
         except OSError:
