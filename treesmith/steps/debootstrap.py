@@ -45,6 +45,8 @@ _CACHE = "/var/cache/treesmith"  # in the tools' root
 # mmdebstrap's: emptying the cache; asking gpg whether it needs the keyring; /sys, which cannot be mounted beside the
 # host's network.
 _SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys")
+# Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards.
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 _QUIET = ("/etc/apt/apt.conf.d/empty", b"")  # apt warns where there is no such folder
 _REMOVED = (
     "debootstrap", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/hostname",
@@ -150,6 +152,8 @@ def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
     argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
     argv += [f"--architectures={architecture(room.arch)}", f"--variant={step.text('variant')}"]
     argv.append(f"--skip={','.join(_SKIPPED)}")
+    if os.path.isdir(_MERGED_USR):
+        argv.append(f"--hook-dir={_MERGED_USR}")
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
         f"--customize-hook=umount {archives}",
