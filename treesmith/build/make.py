@@ -125,6 +125,7 @@ class _Work:
                         self.report.say(f"{error}\na shell where it failed; what it changes is lost at its end")
                         room.shell(self.on_failure)
                     raise
+                self._check(action)
         except Error as error:
             raise self._failed(action, error, path) from error
         finally:
@@ -135,6 +136,14 @@ class _Work:
         return self.store.publish(
             stage, "step", key=action.key, recipe=action.recipe.record(), steps=self.entries, sealed=True
         )
+
+    def _check(self, action: Action) -> None:
+        """What the key says the step was made of must be what it was made of, or the cache would lie for ever."""
+        assert action.step and action.inputs
+        before = self.plan.actions[: self.plan.actions.index(action)]
+        setting = steps.Setting(action.recipe.arch, tuple(one.inputs for one in before if one.inputs))
+        if steps.gather(action.step, setting).facts != action.inputs.facts:
+            raise Error("what it reads changed while the build ran", hint="build again")
 
     def _tree(self, stage: Stage, action: Action) -> Tree:
         """A recipe's tree: its last step's, without what would make its copies twins."""
