@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,21 @@ def environment(store: Path, **more: str) -> dict[str, str]:
         "TREESMITH_STORE": str(store),
         **more,
     }
+
+
+def on(store: Path) -> Command:
+    """The command on a store: `f(*words, status=0, **environment)` is the finished process; status: what it must be."""
+
+    def command(*words: str, status: int | None = 0, **more: str) -> Result:
+        argv = [sys.executable, "-m", "treesmith", *words]
+        done = subprocess.run(
+            argv, env=environment(store, **more), cwd=store.parent, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert status is None or done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return command
 
 
 def make_tree(store: Store, name: str, **fields: object) -> Tree:

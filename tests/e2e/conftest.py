@@ -1,14 +1,12 @@
 """The real command on a store of the test's own, with either backend."""
 
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import roots
-from command import Command, Result, environment, make_tree
+from command import Command, make_tree, on
 
 from treesmith.store import Store, Tree, create_store, open_store
 
@@ -26,18 +24,8 @@ def store(request: pytest.FixtureRequest, store_path: Path) -> Store:
 
 @pytest.fixture
 def treesmith(store_path: Path) -> Command:
-    """`treesmith(*words, status=0, **environment)`: the finished process. status: the exit status it must have."""
-
-    def command(*words: str, status: int | None = 0, **more: str) -> Result:
-        argv = [sys.executable, "-m", "treesmith", *words]
-        done = subprocess.run(
-            argv, env=environment(store_path, **more), cwd=store_path.parent, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert status is None or done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    return command
+    """`treesmith(*words, status=0, **environment)`: see `command.on`."""
+    return on(store_path)
 
 
 @pytest.fixture

@@ -107,8 +107,9 @@ def packages() -> Iterator[Package]:
     yield _busybox()
     yield _base_files()
     yield _base_passwd()
-    for name in ("perl-base", "mawk", "usr-is-merged"):
+    for name in ("perl-base", "mawk"):
         yield Package(name, fields={"Priority": "required"})
+    yield Package("usr-is-merged", "37", {"Priority": "required", "Source": "usrmerge"})
     yield _apt()
     yield _passwd()
     certificates = Package("ca-certificates", fields={"Depends": "busybox"})

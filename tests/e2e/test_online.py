@@ -1,0 +1,96 @@
+"""The shipped recipes as they are, from Debian's mirror, PyPI and the npm registry, with the real command."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from command import Command, on
+
+from treesmith.steps.network import outfit
+
+pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+# Asks the application that it starts itself, so that no port of the host's is needed.
+ASK_PYTHON = """
+import subprocess, sys, time, urllib.request
+server = subprocess.Popen([sys.executable, "-m", "app"])
+for _ in range(300):
+    try:
+        print(urllib.request.urlopen("http://127.0.0.1:8000/").read().decode())
+        break
+    except OSError:
+        time.sleep(0.1)
+server.terminate()
+"""
+ASK_NODE = """
+require("./server.js");
+fetch("http://127.0.0.1:8000/").then((answer) => answer.text()).then((text) => { console.log(text); process.exit(); });
+"""
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The command on a store that these tests share, so that Debian is fetched once."""
+    command = on(tmp_path_factory.mktemp("online") / "store")
+    passed = {name: os.environ[name] for name in (*outfit(os.environ).env, "PIP_INDEX_URL") if name in os.environ}
+
+    def treesmith(*words: str, **more: object) -> object:
+        return command(*words, **{**passed, **more})
+
+    return treesmith  # type: ignore[return-value]
+
+
+def packages(online: Command, tree: str) -> set[str]:
+    return set(online("launch", "-q", tree, "--", "dpkg-query", "-Wf", "${Package}\n").stdout.split())
+
+
+@pytest.mark.parametrize("driver", ["debootstrap", "mmdebstrap"])
+def test_debian_by_either_driver(online: Command, tmp_path: Path, driver: str) -> None:
+    step = f'driver = "{driver}"\n[step.debootstrap]\nsuite = "bookworm"\ninclude = ["ca-certificates"]\n'
+    path = tmp_path / f"by-{driver}.toml"
+    path.write_text(f"[[step]]\n{step}")
+    online("build", str(path))
+    release = online("launch", "-q", f"by-{driver}", "--", "cat", "/etc/os-release").stdout
+    assert re.search(r"^VERSION_CODENAME=bookworm$", release, re.MULTILINE)
+    assert {"apt", "bash", "ca-certificates", "coreutils", "passwd"} <= packages(online, f"by-{driver}")
+    listed = online("launch", "-q", f"by-{driver}", "--", "dpkg", "--audit").stdout
+    assert not listed
+
+
+def test_the_drivers_agree(online: Command) -> None:
+    assert packages(online, "by-debootstrap") == packages(online, "by-mmdebstrap")
+
+
+def test_debian_base_again_has_nothing_to_do(online: Command) -> None:
+    online("build", "debian-base")
+    done = online("build", "debian-base")
+    assert "nothing to do" in done.stdout + done.stderr
+    plan = online("build", "debian-base", "--dry-run").stdout
+    assert re.search(r"keep.*unpinned, (less than a minute|\d+ (minutes?|hours?)) old", plan)
+
+
+def test_python_app_answers(online: Command) -> None:
+    online("build", "python-app")
+    answer = online("launch", "-q", "python-app", "--", "/srv/app/venv/bin/python", "-c", ASK_PYTHON).stdout
+    assert "Hello from python-app" in answer
+    shown = json.loads(online("show", "python-app", "--json").stdout)
+    made = {step["kind"]: step["made"] for step in shown["tree"]["steps"]}
+    pinned = dict(line.split("==") for line in Path("recipes/python-app/requirements.txt").read_text().split())
+    installed = {name.lower(): version for name, version in made["pip"]["packages"].items()}
+    assert pinned.items() <= installed.items()
+
+
+def test_node_app_answers(online: Command) -> None:
+    online("build", "node-app")
+    assert "Hello from node-app" in online("launch", "-q", "node-app", "--", "node", "-e", ASK_NODE).stdout
+
+
+def test_an_unknown_package_and_an_unreachable_mirror(online: Command, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('from = "debian-base"\n[[step]]\napt = ["no-such-package-at-all"]\n')
+    assert "Unable to locate package no-such-package-at-all" in online("build", str(path), status=1).stderr
+    path.write_text('from = "debian-base"\n[[step]]\npip = { packages = ["x"], venv = "/v" }\n')
+    assert "python3" in online("build", str(path), status=1).stderr
+    assert online("ls", "-q").stdout.count("wrong") == 0
