@@ -25,10 +25,13 @@ OLDEST = (6, 1)  # Debian 12's
 
 @dataclass(frozen=True)
 class Check:
-    """state "fail": treesmith cannot work so; "warn": something will be missing. advice: what to do; "" if nothing."""
+    """state "fail": treesmith cannot work so; "warn": something will be missing; "no": not there, and not needed.
+
+    advice: what to do; "" if nothing.
+    """
 
     name: str
-    state: Literal["ok", "warn", "fail"]
+    state: Literal["ok", "no", "warn", "fail"]
     found: str
     advice: str = ""
 
@@ -175,7 +178,7 @@ def _store(path: str) -> Iterator[Check]:
                 "works" if result.keeps_links else "works; a hard link is split when it is written through",
             )
         else:
-            yield Check(f"backend {name}", "fail" if name in names and not working else "warn", result)
+            yield Check(f"backend {name}", "fail" if name in names and not working else "no", result)
     mapped = any(isinstance(result, Traits) and result.idmap for result in results.values())
     advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
     yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)
@@ -185,7 +188,7 @@ def _btrfsutil() -> Check:
     try:
         found = btrfs.binding().__file__
     except Error as error:
-        return Check("btrfsutil", "warn", error.details, f"only stores on btrfs need it: {error.hint}")
+        return Check("btrfsutil", "no", error.details, f"only stores on btrfs need it: {error.hint}")
     return Check("btrfsutil", "ok", found)
 
 
@@ -205,8 +208,10 @@ def _probed(name: str, place: str) -> Traits | str:
             return keeper(name, folder).probe()
         finally:
             shutil.rmtree(folder)
-    except (Error, OSError) as error:
-        return " ".join(str(error).split("\n"))
+    except Error as error:
+        return error.brief
+    except OSError as error:
+        return str(error)
 
 
 def _bootstrappers() -> Iterator[Check]:

@@ -6,7 +6,7 @@ from treesmith.doctor import checks
 from treesmith.ui import listing
 from treesmith.verbs.declare import Asked
 
-_STYLES = {"ok": listing.GREEN, "warn": listing.YELLOW, "fail": listing.RED}
+_STYLES = {"ok": listing.GREEN, "no": listing.DIM, "warn": listing.YELLOW, "fail": listing.RED}
 
 
 def doctor(asked: Asked, json: bool) -> int:

@@ -114,7 +114,7 @@ _ALL = (
     ),
     Verb(
         "doctor", "Store", "doctor", "Try what this machine can do.", JSON,
-        more='--json: {"version": 1, "checks": [{"name", "state", "found", "advice"}]}; state is ok, warn or fail. '
+        more='--json: {"version": 1, "checks": [{"name", "state", "found", "advice"}]}; state is ok, no, warn or fail. '
         "The exit status is 1 when something that treesmith needs failed.",
     ),
 )  # fmt: skip
