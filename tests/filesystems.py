@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MIB = 1 << 20
+MKFS = {
+    "ext4": ["mkfs.ext4", "-q", "-m", "0", "-F"],
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "btrfs": ["mkfs.btrfs", "-q", "-m", "single"],
+}
+SIZES = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 128 * MIB}  # the smallest that they take, or nearly
 
 
 @contextmanager
@@ -16,28 +22,32 @@ def host(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def xfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
-    with _loop(folder, size, ["mkfs.xfs", "-q", "-m", "reflink=1"]) as mounted:
+    with _loop(folder, "xfs", size) as mounted:
         yield mounted
 
 
 @contextmanager
 def ext4(folder: Path, size: int = 64 * MIB) -> Iterator[Path]:
-    with _loop(folder, size, ["mkfs.ext4", "-q", "-m", "0", "-F"]) as mounted:
+    with _loop(folder, "ext4", size) as mounted:
         yield mounted
 
 
 @contextmanager
 def btrfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
-    with _loop(folder, size, ["mkfs.btrfs", "-q", "-m", "single"]) as mounted:
+    with _loop(folder, "btrfs", size) as mounted:
         yield mounted
 
 
-@contextmanager
-def _loop(folder: Path, size: int, mkfs: list[str]) -> Iterator[Path]:
-    image, mounted = folder / "image", folder / "mounted"
+def format_image(filesystem: str, image: Path, size: int = 0) -> None:
     with image.open("wb") as file:
-        os.truncate(file.fileno(), size)
-    subprocess.run([*mkfs, image], check=True)
+        os.truncate(file.fileno(), size or SIZES[filesystem])
+    subprocess.run([*MKFS[filesystem], image], check=True)
+
+
+@contextmanager
+def _loop(folder: Path, filesystem: str, size: int) -> Iterator[Path]:
+    image, mounted = folder / "image", folder / "mounted"
+    format_image(filesystem, image, size)
     mounted.mkdir()
     subprocess.run(["mount", "-o", "loop", image, mounted], check=True)  # the loop device goes with the mount
     try:
