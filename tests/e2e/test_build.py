@@ -1,13 +1,16 @@
 """Building with the real command: caching, reasons, failures, names, secrets. The tree to start from is a busybox."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import filesystems
+import pytest
 from command import Command
 
-from treesmith.store import Store
+from treesmith.store import Store, create_store
 
 
 def content(treesmith: Command, path: str, tree: str = "app") -> str:
@@ -164,3 +167,45 @@ def test_a_removed_folder_never_comes_back(treesmith: Command, store: Store, rec
     assert treesmith("launch", "t", "--", "ls", "/d").stdout == "s1\n"
     treesmith("seal", "t")
     assert treesmith("launch", "-q", "t", "--", "ls", "/d").stdout == "s1\n"
+
+
+@pytest.mark.parametrize("backend", ["overlay", "copy"])
+def test_a_full_disk(treesmith: Command, tmp_path: Path, recipe: Callable[..., str], backend: str) -> None:
+    """The step fails with the tool's own words, what it wrote is gone, and what was there before is whole."""
+    with filesystems.ext4(tmp_path) as disk:
+        store = create_store(str(disk / "store"), backend)
+        there = {"TREESMITH_STORE": store.path}
+        treesmith("build", recipe('[[step]]\nrun = "echo kept > /kept"\n', "small"), **there)
+        free = os.statvfs(disk).f_bavail
+        failed = treesmith("build", recipe('[[step]]\nrun = "cat /dev/zero > /big"\n'), status=1, **there)
+        assert "No space left on device" in failed.stderr and "step 2: run" in failed.stderr
+        assert set(store.names()) == {"small"} and not os.listdir(f"{store.path}/staging")
+        assert os.statvfs(disk).f_bavail > free - 4096  # blocks: the first step's tree, cached
+        assert treesmith("launch", "-q", "small", "--", "cat", "/kept", **there).stdout == "kept\n"
+        treesmith("prune", **there)
+
+
+def test_a_disk_that_is_full_before(treesmith: Command, tmp_path: Path, recipe: Callable[..., str]) -> None:
+    with filesystems.ext4(tmp_path) as disk:
+        store = create_store(str(disk / "store"), "overlay")
+        there = {"TREESMITH_STORE": store.path}
+        treesmith("build", recipe(name="small"), **there)
+        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
+            while True:
+                filler.write(bytes(1 << 16))
+                filler.flush()
+        failed = treesmith("build", recipe('[[step]]\nrun = "echo x > /x"\n'), status=1, **there)
+        assert "No space left on device" in failed.stderr, failed.stderr
+        (disk / "filler").unlink()
+        treesmith("prune", **there)
+        assert set(store.names()) == {"small"} and not os.listdir(f"{store.path}/staging")
+        treesmith("build", recipe('[[step]]\nrun = "echo x > /x"\n'), **there)
+
+
+def test_no_shell_where_a_step_failed_without_a_terminal(
+    treesmith: Command, store: Store, recipe: Callable[..., str]
+) -> None:
+    """The shell reads its commands from stdin, here nothing, and the step has still failed."""
+    path = recipe('[[step]]\nrun = "false"\n')
+    failed = treesmith("build", path, "--shell-on-failure", status=1)
+    assert "step 2: run" in failed.stderr and not store.names()
