@@ -1,6 +1,7 @@
 """Every test runs as root on the real kernel, and must leave the host as it found it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import ground
@@ -11,6 +12,9 @@ import pytest
 def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid():
         pytest.exit("the tests need root: they mount, and make user namespaces", returncode=1)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:  # by nohup, or a shell's &; the commands under test would obey
+            signal.signal(number, signal.SIG_DFL)
     before = ground.take()
     config.add_cleanup(lambda: ground.leave(before))
 
