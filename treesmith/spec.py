@@ -7,6 +7,8 @@ network. That takes a flag.
 import os
 
 from treesmith.errors import UsageError
+from treesmith.names import is_name
+from treesmith.sandbox import signals
 from treesmith.sandbox.sandbox import Bind
 
 TYPE_CHECKING = False
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 NETWORKS = ("none", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
-_HONOURED = ("command", "user", "env", "chdir", "read-only")
+_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal")
 
 
 class Spec:
@@ -24,7 +26,7 @@ class Spec:
 
     __slots__ = (
         "binds", "chdir", "command", "env", "ephemeral", "hostname", "ignored", "name", "network", "quiet", "read_only",
-        "tty", "user",
+        "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Spec:
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
+        self.stop_signal = 15  # what asks it to end
         self.quiet = False
         self.ignored: tuple[str, ...] = ()  # defaults of the tree that this version does not know to keep
 
@@ -71,12 +74,26 @@ def make(
     spec.binds = tuple(map(_bind, bind))
     spec.hostname = _hostname(hostname) if hostname else ""
     spec.network = _network(network) if network else "none"
-    spec.name, spec.quiet, spec.ephemeral = name, quiet, ephemeral
+    spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
+    spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
     spec.read_only = read_only or bool(defaults.get("read-only", False))
     spec.tty = True if tty else False if pipe else None
     known = (*_HONOURED, "network") if network or defaults.get("network") == "none" else _HONOURED
     spec.ignored = tuple(key for key in defaults if key not in known)
     return spec
+
+
+def _container(name: str) -> str:
+    if name and not is_name(name):
+        raise UsageError(f"--name {name}: cannot name a container", "1 to 64 of a-z 0-9 . _ -, first a letter or digit")
+    return name
+
+
+def _signal(name: str) -> int:
+    try:
+        return signals.number(name)
+    except ValueError as error:
+        raise UsageError(f"the tree's stop-signal: {error}") from None
 
 
 def _variable(text: str) -> "tuple[str, str]":

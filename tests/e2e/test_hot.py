@@ -28,6 +28,8 @@ def imported(store: Path, *words: str) -> set[str]:
         ["ls"],
         ["path", "base"],
         ["snapshot", "base", "web"],
+        ["ps"],
+        ["ps", "--usage"],
         ["--store", "{store}", "ls", "-a"],
         ["launch", "base", "--", "true"],
         ["launch", "base", "--setenv=A=B", "--user", "me", "--pipe", "--", "true"],

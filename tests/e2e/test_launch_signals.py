@@ -84,11 +84,11 @@ def test_the_record_of_what_runs(trees: Trees, tree: str) -> None:
         "launch", tree, "--name", "nick", "--", "sh", "-c", "echo up; cat", stdin=subprocess.PIPE
     ) as process:
         assert process.stdout and process.stdout.readline() == b"up\n"
-        wait_for("the record", lambda: [one for one in containers.running() if one["name"] == "nick"])
-        (record,) = [one for one in containers.running() if one["name"] == "nick"]
+        wait_for("the record", lambda: [one for one in containers.running(trees.store.path) if one["name"] == "nick"])
+        (record,) = [one for one in containers.running(trees.store.path) if one["name"] == "nick"]
         assert (record["tree"], record["store"], record["command"][0]) == (tree, trees.store.path, "sh")
         assert os.stat(f"/proc/{record['pid']}").st_uid >= 524288
         again = trees.run("launch", "base", "--name", "nick", "--", "true")
         assert again.returncode == 125 and "nick" in again.stderr
         process.communicate()
-    assert not [one for one in containers.running() if one["name"] == "nick"]
+    assert not [one for one in containers.running(trees.store.path) if one["name"] == "nick"]

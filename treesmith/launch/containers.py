@@ -1,14 +1,20 @@
 """Records of what runs: /run/treesmith/containers/ID, where ID is the tree's, or that of the throw-away copy.
 
-{"version": 1, "id", "name", "tree", "store", "pid", "cgroup", "started", "command"}; pid is that of the first process,
-tree the name or @id that was launched, started in seconds since 1970. The supervisor holds the file's lock: a record
-whose lock is free is what a killed one left.
+{"version": 1, "id", "name", "tree", "store", "command", "started", "stop", "pid", "began", "cgroup"}; tree is the name
+or @id that was launched, started in seconds since 1970, stop the signal that asks it to end, pid that of the first
+process (0 while it is being made), began its start in ticks since boot. At the end comes "status", the exit status.
+
+The supervisor holds the file's lock until nothing of the container is left, the tree's lock included: a record whose
+lock is free is what a killed supervisor left. Names are given out one after the other, under the folder's own lock.
 """
 
+import fcntl
 import os
 import time
 
-from treesmith.errors import BusyError
+from treesmith.errors import BusyError, Error, NotFoundError
+from treesmith.linux.process import began
+from treesmith.names import nearest
 from treesmith.sandbox import leftovers
 from treesmith.store import locks, records
 
@@ -22,44 +28,162 @@ VERSION = 1
 RUN = "/run/treesmith/containers"
 
 
-def register(id: str, name: str, tree: str, store: str, process: "Process", command: "tuple[str, ...]") -> locks.Lock:
-    """Record a container. Its lock is the supervisor's; `remove` it when everything inside is gone.
+class Record:
+    """The supervisor's own."""
 
-    BusyError: another one in this store has the name.
-    """
+    __slots__ = ("_lock", "fields")
+
+    def __init__(self, lock: locks.Lock, fields: "dict[str, Any]") -> None:
+        self._lock = lock
+        self.fields = fields
+        self._write()
+
+    def begin(self, process: "Process") -> None:
+        self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup)
+        self._write()
+
+    def end(self, status: int) -> None:
+        """For whoever waits; `remove` it when everything is let go."""
+        self.fields["status"] = status
+        self._write()
+
+    def remove(self) -> None:
+        self._lock.remove()
+
+    def _write(self) -> None:
+        data = (records.encode(self.fields) + "\n").encode()
+        os.pwrite(self._lock.fileno(), data, 0)
+        os.ftruncate(self._lock.fileno(), len(data))
+
+
+def reserve(id: str, name: str, tree: str, store: str, command: "tuple[str, ...]", stop: int) -> Record:
+    """Take the name, before anything is started. BusyError: another container of this store has it."""
     os.makedirs(RUN, 0o700, exist_ok=True)
-    if any(one["name"] == name and one["store"] == store for one in running()):
-        raise BusyError(f"a container is called {name} already", hint="--name ANOTHER")
-    record = {
-        "version": VERSION, "id": id, "name": name, "tree": tree, "store": store, "pid": process.pid,
-        "cgroup": process.cgroup, "started": int(time.time()), "command": command,
-    }  # fmt: skip
-    lock = locks.attempt(f"{RUN}/{id}", exclusive=True)
-    if not lock:
-        raise BusyError(f"{name} is being started by somebody else")
+    turn = os.open(RUN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        records.write_file(lock.path, records.encode(record) + "\n", durable=False)
-    except BaseException:
-        lock.remove()
-        raise
-    return lock
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if any(one["name"] == name for one in running(store)):
+            raise BusyError(f"a container is called {name} already", hint="--name ANOTHER")
+        lock = locks.attempt(f"{RUN}/{id}", exclusive=True)
+        if not lock:
+            raise BusyError(f"{name} is being started by somebody else")
+        fields = {
+            "version": VERSION, "id": id, "name": name, "tree": tree, "store": store, "command": command,
+            "started": int(time.time()), "stop": stop, "pid": 0, "began": "", "cgroup": "",
+        }  # fmt: skip
+        try:
+            return Record(lock, fields)
+        except BaseException:
+            lock.remove()
+            raise
+    finally:
+        os.close(turn)
 
 
-def running() -> "list[dict[str, Any]]":
-    """The records of all containers, whatever their store. Reads only; what cannot be read is left out."""
+def running(store: str) -> "list[dict[str, Any]]":
+    """The records of all containers of the store at this path, the oldest first. Reads only."""
     found = []
     for path in _paths():
         try:
             lock = locks.attempt(path, exclusive=False, create=False, patience=0)
-            if lock:
-                lock.close()
-                continue
-            record = records.parse(records.read_file(path))
-        except (OSError, ValueError):
+        except OSError:
             continue
-        if isinstance(record, dict) and record.get("version") == VERSION:
+        if lock:
+            lock.close()
+            continue
+        record = _read(path)
+        if record and record["store"] == store:
             found.append(record)
-    return found
+    return sorted(found, key=lambda record: (record["started"], record["name"]))
+
+
+def _read(path: str) -> "dict[str, Any] | None":
+    """None: it is gone, or cannot be read. Its supervisor may be writing it at this moment: look again."""
+    for _ in range(20):
+        try:
+            record = records.parse(records.read_file(path))
+        except ValueError:
+            time.sleep(0.001)
+            continue
+        except OSError:
+            return None
+        return record if isinstance(record, dict) and record.get("version") == VERSION else None
+    return None
+
+
+def find(store: str, word: str) -> "dict[str, Any]":
+    """The record of a running container: by its name, by @ID, or by the tree, if that runs once."""
+    present = running(store)
+    found = [one for one in present if one["name"] == word]
+    if not found and word.startswith("@") and len(word) > 4:
+        found = [one for one in present if one["id"].startswith(word[1:])]
+    found = found or [one for one in present if one["tree"] == word]
+    if not found:
+        likely = nearest(word, [one["name"] for one in present])
+        raise NotFoundError(f"no container {word} is running", hint=f"did you mean {likely}?" if likely else _LIST)
+    if len(found) > 1:
+        raise Error(f"{word} runs {len(found)} times", "as " + ", ".join(one["name"] for one in found), "name one")
+    return found[0]
+
+
+_LIST = "what is running: treesmith ps"
+
+
+def hold(record: "dict[str, Any]") -> int:
+    """A pidfd of the container's first process. NotFoundError: it has ended. BusyError: it is not there yet."""
+    if not record["pid"]:
+        raise BusyError(f"{record['name']} is being started")
+    try:
+        pidfd = os.pidfd_open(record["pid"])
+    except ProcessLookupError:
+        raise NotFoundError(f"{record['name']} has ended") from None
+    try:
+        if began(record["pid"]) == record["began"]:
+            return pidfd
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    os.close(pidfd)
+    raise NotFoundError(f"{record['name']} has ended")
+
+
+class Watch:
+    """Sees a container's end, even where nothing but an open file is left of it. `close` it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, record: "dict[str, Any]") -> None:
+        """NotFoundError: it has ended already."""
+        self._fd = -1
+        try:
+            self._fd = os.open(f"{RUN}/{record['id']}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise NotFoundError(f"{record['name']} has ended") from None
+
+    def ended(self, block: bool = False) -> bool:
+        """Whether its supervisor has let go of it; with `block`, not before it has."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | (0 if block else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return True
+
+    def status(self) -> "int | None":
+        """Its exit status, once it has ended; None: its supervisor was killed."""
+        record = records.parse(os.pread(self._fd, 1 << 24, 0).decode())
+        status = record.get("status")
+        return status if isinstance(status, int) else None
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def recover() -> None:

@@ -47,13 +47,14 @@ def launch(store: "Store", tree: "Tree", spec: "Spec") -> int:
 class _Claim:
     """What is launched, a backend's Root: the tree with its lock, or a throw-away copy."""
 
-    __slots__ = ("_lock", "home", "id", "layout", "stage")
+    __slots__ = ("_lock", "home", "id", "layout", "record", "stage")
 
     def __init__(self, root: "Tree | Stage", lock: "Lock | None", stage: "Stage | None") -> None:
         self.id: str = root.id
         self.home: str = root.home
         self.layout: Layout = root.layout
         self.stage = stage
+        self.record: containers.Record | None = None
         self._lock = lock
 
     def __enter__(self) -> "_Claim":
@@ -67,6 +68,8 @@ class _Claim:
                 self.stage.close()
             except OSError as error:  # the command's status counts; recovery finds what is left
                 sys.stderr.write(f"treesmith: the throw-away copy was not removed: {error.strerror}\n")
+        if self.record:  # last: whoever waits for the end may use the tree at once
+            self.record.remove()
 
 
 def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
@@ -90,16 +93,15 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
 def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, view: "View") -> int:
     name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
     tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
+    claim.record = containers.reserve(claim.id, name, tree.title, store.path, spec.command, spec.stop_signal)
     process, ends = _start(_sandbox(tree, spec, claim, view, tty))
     try:
-        record = containers.register(claim.id, name, tree.title, store.path, process, spec.command)
-        try:
-            return _relay(process, ends)
-        finally:
-            process.close()
-            record.remove()
+        claim.record.begin(process)
+        status = _relay(process, ends)
     finally:
         process.close()
+    claim.record.end(status)
+    return status
 
 
 def attend(sandbox: Sandbox) -> int:

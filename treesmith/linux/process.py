@@ -37,6 +37,12 @@ def prctl(option: int, value: int = 0) -> int:
     return syscall("prctl", option, value, what=f"prctl {option} {value}")
 
 
+def began(pid: int) -> str:
+    """When a process began, in ticks since boot: tells it from whoever has its number later. proc_pid_stat(5)."""
+    with open(f"/proc/{pid}/stat", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
 def send_signal(pidfd: int, number: int) -> None:
     syscall("pidfd_send_signal", pidfd, number, None, 0, what=f"signal {number}")
 

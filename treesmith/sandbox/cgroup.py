@@ -46,6 +46,53 @@ def kill(path: str) -> None:
         pass
 
 
+def freeze(path: str, frozen: bool) -> bool:
+    """Stop everything inside where it is, or let it go on: cgroup.freeze. False: it does not stop within 10 s."""
+    with open(f"{path}/cgroup.freeze", "w") as file:
+        file.write(str(int(frozen)))
+    for _ in range(5000):
+        if is_frozen(path) == frozen:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def is_frozen(path: str) -> bool:
+    return _counters(f"{path}/cgroup.events").get("frozen") == 1
+
+
+def usage(path: str) -> "tuple[int | None, int | None, int | None]":
+    """(bytes of memory, microseconds of processor time, processes); None where its controller is not in cgroup2."""
+    return _count(f"{path}/memory.current"), _counters(f"{path}/cpu.stat").get("usage_usec"), _processes(path)
+
+
+def _processes(path: str) -> "int | None":
+    try:
+        return sum(len(_text(f"{folder}/cgroup.procs").split()) for folder, _, _ in os.walk(path)) if path else None
+    except OSError:
+        return None  # gone, or threaded below
+
+
+def _count(path: str) -> "int | None":
+    try:
+        return int(_text(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _counters(path: str) -> "dict[str, int]":
+    """A file of lines "name number"; empty if it is not there."""
+    try:
+        return {name: int(value) for name, value in map(str.split, _text(path).splitlines())}
+    except (OSError, ValueError):
+        return {}
+
+
+def _text(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def remove(path: str) -> None:
     """Remove it and what was made below it, as soon as nothing runs there any more. Not there: done."""
     for folder, _, _ in os.walk(path, topdown=False):

@@ -4,6 +4,7 @@ import os
 import select
 
 from treesmith import ids
+from treesmith.linux import process
 from treesmith.sandbox import cgroup
 
 
@@ -35,26 +36,25 @@ class _Note:
     """What `start` left: up to three lines, of which the last may be missing."""
 
     def __init__(self, text: str) -> None:
-        self.cgroup, self.tree, process, *_ = *text.split("\n"), "", "", ""
-        pid, _, self.began = process.partition(" ")
+        self.cgroup, self.tree, first, *_ = *text.split("\n"), "", "", ""
+        pid, _, self.began = first.partition(" ")
         self.pid = int(pid) if pid.isdecimal() else 0
 
 
 def _await(pid: int, began: str) -> None:
     """Until the first process is gone: it was told to die when its parent did, and takes all others along.
 
-    `began`, in ticks since boot, tells it from a stranger who has the number now: proc_pid_stat(5).
+    `began` tells it from a stranger who has the number now.
     """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            if file.read().rpartition(")")[2].split()[19] == began:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll()
+        if process.began(pid) == began:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll()
     except (FileNotFoundError, ProcessLookupError):
         pass
     finally:

@@ -43,27 +43,8 @@ class Process:
         return self._status
 
     def signal(self, number: int) -> None:
-        """Send, once it can be taken: the init of a pid namespace loses what it neither blocks nor catches
-        (pid_namespaces(7)), and just after its exec that is everything."""
-        for _ in range(200):
-            if self._takes(number):
-                break
-            time.sleep(0.002)
-        try:
-            send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass
-
-    def _takes(self, number: int) -> bool:
-        try:
-            with open(f"/proc/{self.pid}/status") as file:
-                lines = file.read().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if any(line.startswith("State:\tZ") for line in lines):
-            return True
-        masks = [int(line[8:], 16) for line in lines if line.startswith(("SigBlk:", "SigCgt:"))]
-        return any(mask >> number - 1 & 1 for mask in masks)
+        """See `deliver`."""
+        deliver(self.pid, self.pidfd, number)
 
     def kill(self) -> None:
         """SIGKILL to it, and so to everything inside."""
@@ -93,3 +74,28 @@ class Process:
     def _let_go(self) -> None:
         while self._closing:
             os.close(self._closing.pop())
+
+
+def deliver(pid: int, pidfd: int, number: int) -> None:
+    """Send a signal, once it can be taken: the init of a pid namespace loses what it neither blocks nor catches
+    (pid_namespaces(7)), and just after its exec that is everything."""
+    for _ in range(200):
+        if _takes(pid, number):
+            break
+        time.sleep(0.002)
+    try:
+        send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def _takes(pid: int, number: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            lines = file.read().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    if number == _SIGKILL or any(line.startswith("State:\tZ") for line in lines):
+        return True
+    masks = [int(line[8:], 16) for line in lines if line.startswith(("SigBlk:", "SigCgt:"))]
+    return any(mask >> number - 1 & 1 for mask in masks)

@@ -11,6 +11,20 @@ FORWARDED = (
 )  # fmt: skip
 
 
+def number(name: str) -> int:
+    """Of a signal as people write it: TERM, SIGTERM, 15, RTMIN+3. ValueError: there is none."""
+    word, plus, more = name.upper().removeprefix("SIG").partition("+")
+    if word.isascii() and word.isdecimal():
+        found = int(word)
+    else:
+        found = int(getattr(_signal, f"SIG{word}", 0)) if word.isalnum() else 0
+    if plus and found:
+        found = found + int(more) if more.isascii() and more.isdecimal() else 0
+    if not 0 < found <= _signal.SIGRTMAX:
+        raise ValueError(f"there is no signal {name}")
+    return found
+
+
 def block() -> "Iterable[int]":
     """From before the first thing that needs cleaning. Returns what `restore` takes.
 

@@ -11,7 +11,7 @@ import os
 from treesmith import ids
 from treesmith.errors import Error
 from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
-from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, clone3
+from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, began, clone3
 from treesmith.sandbox import cgroup, child, init, signals
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
@@ -110,9 +110,7 @@ def _note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
     place = process.cgroup.removeprefix(cgroup.base())  # as whoever has other mounts can use it
-    with open(f"/proc/{process.pid}/stat") as file:
-        began = file.read().rpartition(")")[2].split()[19]
-    process.ids.note(f"{place}\n{tree}\n{process.pid} {began}\n")
+    process.ids.note(f"{place}\n{tree}\n{process.pid} {began(process.pid)}\n")
 
 
 def _open_bind(bind: "Bind") -> int:

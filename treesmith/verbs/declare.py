@@ -6,7 +6,7 @@ class Option:
 
     kind: "flag" (bool); "text" (str); "int" (int, or None when absent); "many" (given any number of times, a tuple);
     "maybe" (`--log` or `--log=STEP`: "" or the text; None when absent).
-    complete: the words to offer, or the name of a completer: "trees", "recipes".
+    complete: the words to offer, or the name of a completer: "containers", "trees", "recipes".
     """
 
     __slots__ = ("complete", "default", "help", "kind", "metavar", "name", "short")

@@ -14,7 +14,9 @@ ELSEWHERE = {
     "clone": "snapshot", "create": "snapshot", "fork": "snapshot",
     "rmi": "rm", "remove": "rm", "delete": "rm",
     "mv": "rename",
-    "pause": "freeze",
+    "pause": "freeze", "unpause": "thaw", "resume": "thaw",
+    "kill": "stop", "terminate": "stop", "poweroff": "stop",
+    "top": "ps", "stats": "ps",
     "gc": "prune",
 }  # fmt: skip
 

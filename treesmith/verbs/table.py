@@ -13,6 +13,7 @@ GLOBALS = (STORE, QUIET, VERBOSE)  # VERSION too may stand anywhere, but no hand
 JSON = Option("json", "flag", "Print JSON.")
 DRY_RUN = Option("dry-run", "flag", "Say what would be done, and do nothing.")
 TREE = Argument("tree", "one", "NAME, NAME@N or @ID.", "trees")
+CONTAINER = Argument("name", "one", "The container's name, or its tree's if that runs once.", "containers")
 
 _ALL = (
     Verb(
@@ -97,6 +98,26 @@ _ALL = (
         "status is the command's, 128+N when signal N ended it, and 125 when treesmith itself failed.",
         starts=True,
     ),
+    Verb(
+        "ps", "Run", "containers", "List what is running.",
+        Option("usage", "flag", "Measure what each uses."), JSON,
+        more='--json: {"version": 1, "containers": [{"name", "id", "tree", "pid", "started", "state", "command", '
+        '"memory", "cpu", "processes"}]}; pid: of the first process, on the host; started: seconds since 1970; state: '
+        "starting, running or frozen; memory (bytes), cpu (microseconds) and processes: null when unknown or not asked "
+        "for.",
+    ),
+    Verb(
+        "stop", "Run", "containers", "Ask a container to end, then kill it.", CONTAINER,
+        Option("signal", "text", "The signal that asks; the tree's own, or TERM, unless given.", metavar="SIGNAL"),
+        Option("timeout", "int", "How long to wait before everything inside is killed (10).", metavar="SECONDS"),
+        more="Returns when nothing of it is left and its tree can be used.",
+    ),
+    Verb(
+        "wait", "Run", "containers", "Wait for the end of a container.", CONTAINER,
+        more="Prints the exit status of its command: 128+N when signal N ended it.",
+    ),
+    Verb("freeze", "Run", "containers", "Hold up everything in a container.", CONTAINER),
+    Verb("thaw", "Run", "containers", "Let a frozen container go on.", CONTAINER),
     Verb(
         "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN,
         Option("step-age", "int", "Keep steps that no tree is made of any more so long.", metavar="DAYS"),

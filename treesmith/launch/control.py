@@ -1,0 +1,57 @@
+"""Ending and holding up a container that somebody else supervises."""
+
+import os
+import select
+
+from treesmith.errors import Error
+from treesmith.launch import containers
+from treesmith.linux.process import send_signal
+from treesmith.sandbox import cgroup
+from treesmith.sandbox.process import deliver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGKILL = 9
+
+
+def stop(record: "dict[str, Any]", number: int, timeout: float) -> bool:
+    """Ask its first process to end, with a signal; kill everything after `timeout` s. Returns when its tree is free:
+    whether it ended by itself. NotFoundError: it had ended before."""
+    with containers.Watch(record) as watch:
+        pidfd = containers.hold(record)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        try:
+            deliver(record["pid"], pidfd, number)
+            if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
+                cgroup.freeze(record["cgroup"], False)
+            obeyed = bool(poll.poll(timeout * 1000))
+            if not obeyed:
+                kill(pidfd)
+        finally:
+            os.close(pidfd)
+        watch.ended(block=True)
+        if watch.status() is None:
+            containers.recover()
+    return obeyed
+
+
+def kill(pidfd: int) -> None:
+    """SIGKILL to the init of a pid namespace: the kernel kills all others in it, and lets none be made any more."""
+    try:
+        send_signal(pidfd, _SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def freeze(record: "dict[str, Any]", frozen: bool) -> None:
+    """Hold everything inside up where it is, or let it go on. Again is harmless."""
+    os.close(containers.hold(record))
+    path = record["cgroup"]
+    if not path:
+        raise Error(f"{record['name']} cannot be frozen", "this machine lets nobody make a cgroup for it")
+    if not cgroup.freeze(path, frozen) and frozen:
+        cgroup.freeze(path, False)
+        raise Error(f"{record['name']} does not freeze", "a process inside waits for a device")
