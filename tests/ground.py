@@ -6,6 +6,7 @@ this run. It all ends with the process that took it, but for the cgroup, which `
 
 import ctypes
 import os
+import tempfile
 from pathlib import Path
 
 CLONE_NEWNS, MS_PRIVATE, MS_REC = 0x20000, 1 << 18, 0x4000
@@ -35,8 +36,7 @@ def take() -> Path | None:
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
     before = cgroup_folder()
     if before:
-        own = before / f"treesmith-tests-{os.getpid()}"
-        own.mkdir()
+        own = Path(tempfile.mkdtemp(prefix="treesmith-tests-", dir=before))
         (own / "cgroup.procs").write_text("0")
     return before
 

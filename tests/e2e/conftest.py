@@ -1,12 +1,13 @@
 """The real command on a store of the test's own, with either backend."""
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import roots
 from command import Command, make_tree, on
+from launching import Trees
 
 from treesmith.store import Store, Tree, create_store, open_store
 
@@ -46,3 +47,17 @@ def recipe(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
+    """For the tests of launches, which share a store: it takes long to make."""
+    return Trees(tmp_path_factory.mktemp("trees"))
+
+
+@pytest.fixture
+def tree(trees: Trees) -> Iterator[str]:
+    """A writable tree of `trees`, until the test ends."""
+    name = trees.fresh()
+    yield name
+    trees.store.remove([trees.store.find(name)])

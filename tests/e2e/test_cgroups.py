@@ -15,11 +15,6 @@ READ_ONLY = "for m in /sys/fs/cgroup /sys/fs/cgroup/unified; do mount -o remount
 PURE = "mount -t cgroup2 none /sys/fs/cgroup && "
 
 
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
 @pytest.mark.parametrize("host", [NONE, READ_ONLY, PURE])
 def test_it_runs(trees: Trees, host: str) -> None:
     script = "grep ^0: /proc/self/cgroup; exit 3"

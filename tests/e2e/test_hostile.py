@@ -15,11 +15,6 @@ from launching import Trees
 ROOT = Path("/bin/busybox")
 
 
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
 @pytest.fixture
 def decoy() -> Iterator[Path]:
     """A folder of the host that must stay as it is; links in trees lead to its very path."""

@@ -5,7 +5,6 @@ import re
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,6 @@ from treesmith.linux.mount import PRIVATE, mount, move_mount
 from treesmith.linux.process import NEWNS, unshare
 
 NOBODY = 65534
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture
-def tree(trees: Trees) -> Iterator[str]:
-    name = trees.fresh()
-    yield name
-    trees.store.remove([trees.store.find(name)])
 
 
 def test_root_is_nobody_outside(trees: Trees) -> None:

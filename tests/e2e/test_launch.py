@@ -4,22 +4,9 @@ import hashlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from launching import PATIENCE, Trees
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture
-def tree(trees: Trees) -> Iterator[str]:
-    name = trees.fresh()
-    yield name
-    trees.store.remove([trees.store.find(name)])
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 7, 125, 126, 127, 128, 143, 255])

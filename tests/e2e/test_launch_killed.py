@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import leaks
@@ -24,18 +23,6 @@ CHILDS = (
     "setgroups", "setresuid", "fsopen", "fsmount", "move_mount", "open_tree", "pivot_root", "umount2", "setsid",
     "prctl", "sendmsg", "execve", "close_range",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture
-def tree(trees: Trees) -> Iterator[str]:
-    name = trees.fresh()
-    yield name
-    trees.store.remove([trees.store.find(name)])
 
 
 def lives() -> list[str]:

@@ -2,23 +2,10 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from launching import Trees
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture
-def tree(trees: Trees) -> Iterator[str]:
-    name = trees.fresh()
-    yield name
-    trees.store.remove([trees.store.find(name)])
 
 
 def test_options(trees: Trees) -> None:

@@ -4,22 +4,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 from launching import PATIENCE, Trees, wait_for
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture
-def tree(trees: Trees) -> Iterator[str]:
-    name = trees.fresh()
-    yield name
-    trees.store.remove([trees.store.find(name)])
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "TERM"])

@@ -8,11 +8,6 @@ import pytest
 from launching import Terminal, Trees, wait_for
 
 
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    return Trees(tmp_path_factory.mktemp("trees"))
-
-
 @pytest.fixture
 def shell(trees: Trees) -> Iterator[Terminal]:
     """An interactive shell in a tree."""
