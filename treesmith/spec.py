@@ -25,8 +25,8 @@ class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "chdir", "command", "env", "ephemeral", "hostname", "ignored", "name", "network", "quiet", "read_only",
-        "stop_signal", "tty", "user",
+        "binds", "chdir", "command", "detach", "env", "ephemeral", "hostname", "ignored", "name", "network", "quiet",
+        "read_only", "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,6 +41,7 @@ class Spec:
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
+        self.detach = False  # its supervisor in the background, its output in a log
         self.stop_signal = 15  # what asks it to end
         self.quiet = False
         self.ignored: tuple[str, ...] = ()  # defaults of the tree that this version does not know to keep
@@ -57,6 +58,7 @@ def make(
     hostname: str = "",
     network: str = "",
     name: str = "",
+    detach: bool = False,
     ephemeral: bool = False,
     read_only: bool = False,
     tty: bool = False,
@@ -66,6 +68,8 @@ def make(
     """From a tree's `launch` defaults and the verb's options, as they were typed. UsageError: which makes no sense."""
     if tty and pipe:
         raise UsageError("--tty and --pipe exclude each other")
+    if tty and detach:
+        raise UsageError("--tty and --detach exclude each other", "nobody is there to type")
     spec = Spec()
     spec.command = command or tuple(defaults.get("command", ()))
     spec.user = user or defaults.get("user", "")
@@ -77,7 +81,8 @@ def make(
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
     spec.read_only = read_only or bool(defaults.get("read-only", False))
-    spec.tty = True if tty else False if pipe else None
+    spec.tty = True if tty else False if pipe or detach else None
+    spec.detach = detach
     known = (*_HONOURED, "network") if network or defaults.get("network") == "none" else _HONOURED
     spec.ignored = tuple(key for key in defaults if key not in known)
     return spec

@@ -32,6 +32,7 @@ def imported(store: Path, *words: str) -> set[str]:
         ["ps", "--usage"],
         ["--store", "{store}", "ls", "-a"],
         ["launch", "base", "--", "true"],
+        ["launch", "--detach", "base", "--", "true"],
         ["launch", "base", "--setenv=A=B", "--user", "me", "--pipe", "--", "true"],
     ],
 )

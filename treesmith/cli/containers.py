@@ -1,6 +1,8 @@
-"""ps, stop, wait, freeze, thaw. Hot for ps: what is slow to import is imported where it is needed."""
+"""ps, logs, stop, wait, freeze, thaw. Hot for ps: what is slow to import is imported where it is needed."""
 
-from treesmith.errors import Error, UsageError
+import os
+
+from treesmith.errors import Error, NotFoundError, UsageError
 from treesmith.launch import containers
 from treesmith.sandbox import cgroup
 from treesmith.store import open_store
@@ -60,6 +62,19 @@ def _described(record: "dict[str, Any]", used: "tuple[int | None, int | None, in
     }  # fmt: skip
 
 
+def logs(asked: "Asked", name: str, follow: bool) -> None:
+    from treesmith.launch import kept, log
+
+    record = kept.find(open_store(asked.store).path, name)
+    for part in log.read(record, follow):
+        _write(part)
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
 def stop(asked: "Asked", name: str, signal: str, timeout: "int | None") -> None:
     from treesmith.launch import control
     from treesmith.sandbox import signals
@@ -75,10 +90,17 @@ def stop(asked: "Asked", name: str, signal: str, timeout: "int | None") -> None:
 
 
 def wait(asked: "Asked", name: str) -> None:
-    record = containers.find(open_store(asked.store).path, name)
-    with containers.Watch(record) as watch:
-        watch.ended(block=True)
-        status = watch.status()
+    store = open_store(asked.store).path
+    try:
+        record = containers.find(store, name)
+        with containers.Watch(record) as watch:
+            watch.ended(block=True)
+            status = watch.status()
+    except NotFoundError:
+        from treesmith.launch import kept
+
+        record = kept.find(store, name)
+        status = record.get("status")
     if status is None:
         raise Error(f"nobody knows how {record['name']} ended", "its supervisor was killed")
     print(status)

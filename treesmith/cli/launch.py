@@ -15,4 +15,8 @@ def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "An
     """options: as declared; `spec.make` has the same names for them."""
     store = open_store(asked.store)
     found = store.find(tree)
-    return start(store, found, spec.make(found.launch, command, quiet=asked.quiet, **options))
+    result = start(store, found, spec.make(found.launch, command, quiet=asked.quiet, **options))
+    if isinstance(result, int):
+        return result
+    print(result)
+    return 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from treesmith.errors import Error
-from treesmith.launch import containers
+from treesmith.launch import containers, kept
 from treesmith.store import mounts, open_store
 from treesmith.store.prune import Policy, Removal, apply, plan
 from treesmith.ui import listing
@@ -42,8 +42,12 @@ def prune(
     if not dry_run:
         containers.recover()
         mounts.recover()
+    logs = kept.ended(store.path)
     removals = plan(store, policy)
+    removals += [Removal(record["name"], "the log of a container that has ended", kept.size(record)) for record in logs]
     failed = [] if dry_run else apply(store, removals, policy)
+    for record in logs if not dry_run else ():
+        kept.discard(record)
     if json:
         _print_json(removals, failed)
     elif not asked.quiet or dry_run:

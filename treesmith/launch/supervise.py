@@ -4,7 +4,8 @@ import os
 import sys
 
 from treesmith.errors import BusyError
-from treesmith.launch import containers
+from treesmith.launch import containers, kept
+from treesmith.launch.detach import detach
 from treesmith.launch.forward import Forward
 from treesmith.launch.relay import relay, through_pipes, through_terminal
 from treesmith.launch.terminal import Terminal, size
@@ -15,6 +16,8 @@ from treesmith.sandbox.start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treesmith.backends.contract import Layout
     from treesmith.sandbox.process import Process
     from treesmith.sandbox.view import View
@@ -25,19 +28,25 @@ if TYPE_CHECKING:
     from treesmith.store.store import Store
 
 
-def launch(store: "Store", tree: "Tree", spec: "Spec") -> int:
-    """Run it to its end: its exit status, 128+N for the signal N.
+def launch(store: "Store", tree: "Tree", spec: "Spec") -> "int | str":
+    """Run it to its end: its exit status, 128+N for the signal N. Detached, only start it: the container's name.
 
     Error, status 126 or 127: the command cannot be run, or is not there; 125: it could not be started. BusyError: the
     tree is in use. A sealed tree, and with `ephemeral` any, runs on a throw-away copy that is gone afterwards.
     """
+    if spec.detach:
+        return detach(lambda started: _launch(store, tree, spec, started))
+    return _launch(store, tree, spec)
+
+
+def _launch(store: "Store", tree: "Tree", spec: "Spec", started: "Callable[[str, int], None] | None" = None) -> int:
     mask = signals.block()  # from before the first thing that needs cleaning
     try:
         containers.recover()
         with _claim(store, tree, spec) as claim:
             view = store.backend.open(claim, "ephemeral" if claim.stage else "rw")
             try:
-                return _run(store, tree, spec, claim, view)
+                return _run(store, tree, spec, claim, view, started)
             finally:
                 view.close()
     finally:
@@ -90,16 +99,38 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
         raise
 
 
-def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, view: "View") -> int:
+def _run(
+    store: "Store",
+    tree: "Tree",
+    spec: "Spec",
+    claim: _Claim,
+    view: "View",
+    started: "Callable[[str, int], None] | None",
+) -> int:
     name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
     tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
     claim.record = containers.reserve(claim.id, name, tree.title, store.path, spec.command, spec.stop_signal)
-    process, ends = _start(_sandbox(tree, spec, claim, view, tty))
+    fields = claim.record.fields
+    log = kept.begin(fields) if started else -1
+    process = None
     try:
+        process, ends = _start(_sandbox(tree, spec, claim, view, tty))
         claim.record.begin(process)
+        if started:
+            kept.write(fields)
+            started(name, log)
+            os.close(log)
+            log = -1
         status = _relay(process, ends)
+    except BaseException:
+        if log >= 0:
+            kept.discard(fields)
+        raise
     finally:
-        process.close()
+        if process:
+            process.close()
+    if started:
+        kept.end(fields, status)
     claim.record.end(status)
     return status
 

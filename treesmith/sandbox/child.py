@@ -55,7 +55,7 @@ def run(child: Child) -> None:
             if child.talk.recv(len(GO)) == GO:
                 _become(child)
         except BaseException as error:
-            child.talk.send(_told(error))
+            child.talk.send(told(error))
     finally:
         os._exit(OURS)  # above us stand the parent's frames: none of them may run here
 
@@ -97,7 +97,8 @@ def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:
             os.fchown(number, account.uid, -1)
 
 
-def _told(error: BaseException) -> bytes:
+def told(error: BaseException) -> bytes:
+    """What `heard` makes an Error of again."""
     if not isinstance(error, Error):
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
@@ -106,6 +107,6 @@ def _told(error: BaseException) -> bytes:
 
 
 def heard(packet: bytes) -> Error:
-    """In the parent: the error that `run` sent."""
+    """In the parent: the error that was `told`."""
     status, brief, details, hint = packet.split(b"\0")[1:5]
     return Error(os.fsdecode(brief), os.fsdecode(details), os.fsdecode(hint), int(status))

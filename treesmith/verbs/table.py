@@ -89,6 +89,7 @@ _ALL = (
         Option("hostname", "text", "The host name inside.", metavar="NAME"),
         Option("network", "text", "The network inside: none, or the host's.", metavar="none|host",
                complete=("none", "host")),
+        Option("detach", "flag", "Return when it runs, and print its name; see logs, stop, wait.", short="d"),
         Option("ephemeral", "flag", "Run on a throw-away copy."),
         Option("read-only", "flag", "Let nothing in the tree be written."),
         Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
@@ -107,6 +108,11 @@ _ALL = (
         "for.",
     ),
     Verb(
+        "logs", "Run", "containers", "Print what a detached container has written.",
+        Argument("name", "one", "The container's name, even if it has ended.", "containers"),
+        Option("follow", "flag", "Go on until it ends.", short="f"),
+    ),
+    Verb(
         "stop", "Run", "containers", "Ask a container to end, then kill it.", CONTAINER,
         Option("signal", "text", "The signal that asks; the tree's own, or TERM, unless given.", metavar="SIGNAL"),
         Option("timeout", "int", "How long to wait before everything inside is killed (10).", metavar="SECONDS"),
@@ -114,7 +120,7 @@ _ALL = (
     ),
     Verb(
         "wait", "Run", "containers", "Wait for the end of a container.", CONTAINER,
-        more="Prints the exit status of its command: 128+N when signal N ended it.",
+        more="Prints the exit status of its command: 128+N when signal N ended it. Of a detached one also later.",
     ),
     Verb("freeze", "Run", "containers", "Hold up everything in a container.", CONTAINER),
     Verb("thaw", "Run", "containers", "Let a frozen container go on.", CONTAINER),
