@@ -77,23 +77,25 @@ def test_an_exception_kills_everything(root: Path, log: int) -> None:
     view.close()
 
 
-def test_ctrl_c(root: Path, log: int) -> None:
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05])
+def test_ctrl_c(root: Path, log: int, delay: float) -> None:
     """SIGINT at any moment: KeyboardInterrupt, and nothing left (the fixture no_leaks looks)."""
-    view = roots.Folder(root)
-    for delay in (0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05):
-        pid = os.fork()
-        if not pid:
-            time.sleep(delay)
-            os.kill(os.getppid(), signal.SIGINT)
-            os._exit(0)
-        with pytest.raises(KeyboardInterrupt):
-            again = roots.Folder(root)
-            try:
-                run.run(Sandbox(again, ("sleep", "1000")), log)
-            finally:
-                again.close()
-        os.waitpid(pid, 0)
-    view.close()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:  # only here may a KeyboardInterrupt come at any time
+        try:
+            os.write(writer, b"ready")
+            run.run(Sandbox(roots.Folder(root), ("sleep", "1000")), log)
+        except KeyboardInterrupt:
+            os._exit(42)
+        finally:
+            os._exit(1)
+    assert os.read(reader, 5) == b"ready"
+    time.sleep(delay)
+    os.kill(pid, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+    os.close(reader)
+    os.close(writer)
 
 
 def test_output() -> None:
