@@ -46,3 +46,12 @@ def test_a_hot_verb_imports_nothing_slow(store: Store, base: Tree, words: list[s
 
 def test_the_test_would_notice(store: Store, base: Tree) -> None:
     assert imported(Path(store.path), "ls", "--json") & SLOW == {"collections", "enum", "functools", "json", "re"}
+
+
+def test_enter(store: Store, base: Tree) -> None:
+    path = Path(store.path)
+    launch = [sys.executable, "-m", "treesmith", "launch", "-qd", "base", "--", "sleep", "1000"]
+    launch[4:5] = ["-q", "-d"]
+    name = subprocess.run(launch, env=environment(path), capture_output=True, text=True, check=True).stdout.strip()
+    assert not imported(path, "enter", name, "--", "true") & SLOW
+    subprocess.run([*launch[:3], "stop", name], env=environment(path), check=True)

@@ -173,5 +173,5 @@ def _told(error: Any, word: str) -> UsageError:
         likely = nearest(option.lstrip("-"), known)
         hint = f"did you mean --{likely}?" if likely else f"treesmith {word} --help"
     elif word and VERBS[word].starts and "extra argument" in brief:
-        hint = f"a command stands behind `--`: treesmith {word} TREE -- COMMAND…"
+        hint = f"a command stands behind `--`: treesmith {word} {VERBS[word].arguments[0].metavar} -- COMMAND…"
     return UsageError(brief, hint=hint)

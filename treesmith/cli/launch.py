@@ -1,6 +1,7 @@
-"""launch."""
+"""launch, enter."""
 
 from treesmith import spec
+from treesmith.launch import containers, join
 from treesmith.launch import launch as start
 from treesmith.store import open_store
 
@@ -20,3 +21,11 @@ def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "An
         return result
     print(result)
     return 0
+
+
+def enter(asked: "Asked", name: str, command: "tuple[str, ...]", **options: "Any") -> int:
+    """What is not said is as the container was launched, but for the command: without one, a shell."""
+    record = containers.find(open_store(asked.store).path, name)
+    inside = record.get("inside", {})
+    defaults = {key: inside[key] for key in ("env", "user", "chdir") if key in inside}
+    return join(record, spec.make(defaults, command, quiet=asked.quiet, **options))

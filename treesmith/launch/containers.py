@@ -1,8 +1,9 @@
 """Records of what runs: /run/treesmith/containers/ID, where ID is the tree's, or that of the throw-away copy.
 
-{"version": 1, "id", "name", "tree", "store", "command", "started", "stop", "pid", "began", "cgroup"}; tree is the name
-or @id that was launched, started in seconds since 1970, stop the signal that asks it to end, pid that of the first
-process (0 while it is being made), began its start in ticks since boot. At the end comes "status", the exit status.
+{"version": 1, "id", "name", "tree", "store", "command", "started", "stop", "pid", "began", "cgroup", "inside"}; tree is
+the name or @id that was launched, started in seconds since 1970, stop the signal that asks it to end, pid that of the
+first process (0 while it is being made), began its start in ticks since boot, inside what `enter` starts with. At the
+end comes "status", the exit status.
 
 The supervisor holds the file's lock until nothing of the container is left, the tree's lock included: a record whose
 lock is free is what a killed supervisor left. Names are given out one after the other, under the folder's own lock.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from treesmith.sandbox.process import Process
+    from treesmith.sandbox.sandbox import Sandbox
 
 VERSION = 1
 RUN = "/run/treesmith/containers"
@@ -38,8 +40,12 @@ class Record:
         self.fields = fields
         self._write()
 
-    def begin(self, process: "Process") -> None:
+    def begin(self, process: "Process", sandbox: "Sandbox") -> None:
         self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup)
+        self.fields["inside"] = {
+            "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
+            "capabilities": sorted(sandbox.capabilities), "no_new_privs": sandbox.no_new_privs,
+        }  # fmt: skip
         self._write()
 
     def end(self, status: int) -> None:

@@ -10,13 +10,15 @@ from treesmith.launch.forward import Forward
 from treesmith.launch.relay import relay, through_pipes, through_terminal
 from treesmith.launch.terminal import Terminal, size
 from treesmith.names import throwaway
-from treesmith.sandbox import signals
+from treesmith.sandbox import cgroup, signals
+from treesmith.sandbox.enter import enter
 from treesmith.sandbox.sandbox import PATH, Sandbox
 from treesmith.sandbox.start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from treesmith.backends.contract import Layout
     from treesmith.sandbox.process import Process
@@ -114,8 +116,9 @@ def _run(
     log = kept.begin(fields) if started else -1
     process = None
     try:
-        process, ends = _start(_sandbox(tree, spec, claim, view, tty))
-        claim.record.begin(process)
+        sandbox = _sandbox(tree, spec, claim, view, tty)
+        process, ends = _start(sandbox)
+        claim.record.begin(process, sandbox)
         if started:
             kept.write(fields)
             started(name, log)
@@ -150,7 +153,34 @@ def attend(sandbox: Sandbox) -> int:
         signals.restore(mask)
 
 
-def _start(sandbox: Sandbox) -> "tuple[Process, list[int]]":
+def join(record: "dict[str, Any]", spec: "Spec") -> int:
+    """Run a command in a container that somebody else supervises, to its end: its exit status, as `launch`'s."""
+    mask = signals.block()
+    try:
+        pidfd = containers.hold(record)
+        if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
+            raise BusyError(f"{record['name']} is frozen", hint=f"treesmith thaw {record['name']}")
+        inside = record["inside"]
+        tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
+        env = {**({"TERM": os.environ.get("TERM", "linux")} if tty else {}), **spec.env}
+        sandbox = Sandbox(
+            None,  # type: ignore[arg-type]  # its root is mounted already
+            spec.command, env=env, user=spec.user, chdir=spec.chdir,
+            capabilities=frozenset(inside["capabilities"]), no_new_privs=inside["no_new_privs"],
+            tty=size(0 if os.isatty(0) else 1) if tty else None,
+        )  # fmt: skip
+        process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
+        try:
+            return _relay(process, ends)
+        finally:
+            process.close()
+    finally:
+        signals.restore(mask)
+
+
+def _start(
+    sandbox: Sandbox, start: "Callable[[Sandbox, tuple[int, int, int] | None], Process]" = start
+) -> "tuple[Process, list[int]]":
     """The process, and our ends of the pipes that are its stdin, stdout and stderr; none if it has a tty."""
     pipes = [] if sandbox.tty else [os.pipe() for _ in range(3)]
     theirs = [pipes[0][0], pipes[1][1], pipes[2][1]] if pipes else []

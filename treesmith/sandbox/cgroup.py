@@ -37,6 +37,15 @@ def make(path: str, owner: int) -> int:
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def of(pid: int) -> int:
+    """The cgroup that a process is in, open; -1 where none is mounted."""
+    if not base():
+        return -1
+    with open(f"/proc/{pid}/cgroup") as file:
+        own = next(line[3:] for line in file.read().splitlines() if line.startswith("0::"))
+    return os.open(base() + own, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def kill(path: str) -> None:
     """SIGKILL to everything inside, forks in flight included."""
     try:

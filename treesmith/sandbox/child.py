@@ -70,20 +70,32 @@ def _become(child: Child) -> None:
     account = user.look_up(root.fd, sandbox.user)
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     root.enter(sandbox.chdir)
+    argv, environment = ready(sandbox, account, terminal, child.stdio, child.talk)
+    os.execve(child.init, ["init", "--", *argv], environment)
+
+
+def ready(
+    sandbox: "Sandbox",
+    account: "user.Account",
+    terminal: "tuple[int, int] | None",
+    stdio: "tuple[int, int, int] | None",
+    talk: "_socket.socket",
+) -> "tuple[list[str], dict[str, str]]":
+    """Give up what the command may not have, and ask the parent whether to go on: what to execute, and with what."""
     os.setsid()
     if terminal:
         pty.control(terminal[1])
-    _standard(terminal[1:] * 3 if terminal else child.stdio, account)
+    _standard(terminal[1:] * 3 if terminal else stdio, account)
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
-    argv = sandbox.command or (account.shell or "/bin/sh",)
+    argv = list(sandbox.command) or [account.shell or "/bin/sh"]
     privileges.give_up(sandbox, account)
     command.check(argv[0], environment.get("PATH", os.defpath))
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *terminal))] if terminal else []
-    child.talk.sendmsg([READY], ancillary)
-    if child.talk.recv(len(GO)) != GO:
+    talk.sendmsg([READY], ancillary)
+    if talk.recv(len(GO)) != GO:
         os._exit(OURS)
     close_on_exec(3)
-    os.execve(child.init, ["init", "--", *argv], environment)
+    return argv, environment
 
 
 def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:

@@ -70,7 +70,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         _map(sandbox, process, brought.binds)
         ours.send(child.GO)
         init.copy(binary, memory)  # while the child mounts
-        _finish(ours, process)
+        finish(ours, process)
     finally:
         opened.close()
 
@@ -162,7 +162,8 @@ def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
         raise Error(f"{bind.source} cannot be id-mapped", f"its filesystem: {error.strerror}", hint) from error
 
 
-def _finish(ours: "_socket.socket", process: Process) -> None:
+def finish(ours: "_socket.socket", process: Process) -> None:
+    """Hear the child out, until it has executed what it is for. Error: what it said instead."""
     packet, ancillary, _, _ = ours.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
     if packet == child.READY:
         for _, _, data in ancillary:

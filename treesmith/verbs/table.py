@@ -108,6 +108,17 @@ _ALL = (
         "for.",
     ),
     Verb(
+        "enter", "Run", "launch", "Start a command in a running container.", CONTAINER,
+        Option("setenv", "many", "Set an environment variable.", metavar="NAME=VALUE"),
+        Option("user", "text", "Run as this user of the tree.", metavar="USER[:GROUP]"),
+        Option("chdir", "text", "Start in this directory of the tree.", metavar="DIR"),
+        Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
+        Option("pipe", "flag", "Use pipes, whatever stdin and stdout are."),
+        more="Without a command: a shell. User, directory, environment and bounds are the container's own. The exit "
+        "status is as launch's. The command dies with its caller; what it started in the background stays.",
+        starts=True,
+    ),
+    Verb(
         "logs", "Run", "containers", "Print what a detached container has written.",
         Argument("name", "one", "The container's name, even if it has ended.", "containers"),
         Option("follow", "flag", "Go on until it ends.", short="f"),
