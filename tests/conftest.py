@@ -12,9 +12,10 @@ import pytest
 def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid():
         pytest.exit("the tests need root: they mount, and make user namespaces", returncode=1)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        if signal.getsignal(number) == signal.SIG_IGN:  # by nohup, or a shell's &; the commands under test would obey
-            signal.signal(number, signal.SIG_DFL)
+    # Ignored by nohup, or a shell's &; the commands under test would obey.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     before = ground.take()
     config.add_cleanup(lambda: ground.leave(before))
 

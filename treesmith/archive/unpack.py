@@ -41,12 +41,12 @@ class _Member(tarfile.TarInfo):
     """tarfile takes a header that is broken or missing for the archive's end: an archive ends with a block of zeros."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed has none; a block of zeros
+            raise
         except tarfile.HeaderError as error:
-            if buf.count(0) == tarfile.BLOCKSIZE:
-                raise  # the end, as it should be
             raise tarfile.ReadError(str(error)) from error
 
 
