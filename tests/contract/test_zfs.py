@@ -7,14 +7,14 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from conftest import CASES
 from forest import opened
 
 from treesmith.store import Store
 
-pytestmark = pytest.mark.parametrize(
-    "ground", [case for case in CASES if case[0] == "zfs"], ids="@".join, indirect=True
-)
+pytestmark = [
+    pytest.mark.parametrize("ground", [("zfs", "zfs")], ids="@".join, indirect=True),
+    pytest.mark.skipif(not os.path.exists("/dev/zfs"), reason="no ZFS here: see tests/guest"),
+]
 
 
 def datasets(what: str) -> list[str]:
@@ -53,7 +53,8 @@ def test_a_snapshot_whose_fork_never_came_to_be(store: Store) -> None:
         stage.create()
         tree = store.publish(stage, "build", "base")
     (dataset,) = datasets("filesystem")
-    subprocess.run(["zfs", "snapshot", f"{dataset}@for-0123456789abcdef", f"{dataset}@mine"], check=True)
+    for name in ("for-0123456789abcdef", "mine"):
+        subprocess.run(["zfs", "snapshot", f"{dataset}@{name}"], check=True)
     (orphan,) = store.backend.orphans([tree], frozenset())
     assert store.backend.orphans([tree], frozenset({"0123456789abcdef"})) == []
     store.backend.clear(orphan)
