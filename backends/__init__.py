@@ -7,11 +7,12 @@ if TYPE_CHECKING:
 # name -> module:class. A third party's comes by the entry point group `treesmith.backends`.
 BUILT_IN = {
     "btrfs": "treesmith.backends.btrfs:Btrfs",
+    "zfs": "treesmith.backends.zfs:Zfs",
     "overlay": "treesmith.backends.overlay:Overlay",
     "copy": "treesmith.backends.copy:Copy",
 }
 
-PREFERRED = ("btrfs", "overlay", "copy")  # for a new store, the first that works there
+PREFERRED = ("btrfs", "zfs", "overlay", "copy")  # for a new store, the first that works there
 
 
 def keeper(name: str, store: str) -> "Backend":

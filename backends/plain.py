@@ -8,12 +8,14 @@ from treesmith.linux.mount import IDMAP, NODEV, NOSUID, PRIVATE, RDONLY, open_tr
 class Plain:
     """The view of a directory. The mount is private: a shared one would hand what is mounted in it to the host."""
 
-    __slots__ = ("_attributes", "_mount")
+    __slots__ = ("_mount",)
 
     def __init__(self, path: str, read_only: bool) -> None:
-        self._attributes = NODEV | (RDONLY if read_only else 0)
         self._mount = open_tree(path)
-        set_attributes(self._mount, self._attributes, propagation=PRIVATE)
+        set_attributes(self._mount, NODEV | (RDONLY if read_only else 0), propagation=PRIVATE)
+
+    def fileno(self) -> int:
+        return self._mount
 
     def idmap(self, userns: int) -> None:
         set_attributes(self._mount, IDMAP, userns=userns)

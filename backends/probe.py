@@ -76,8 +76,8 @@ def _names(root: int, path: str) -> list[str]:
         os.close(folder)
 
 
-def can_idmap(folder: str) -> bool:
-    """Can a mount of `folder` be id-mapped?"""
+def can_idmap(folder: "str | int") -> bool:
+    """Can a mount of `folder` be id-mapped? A descriptor is a detached mount, and given away."""
     reading, writing = os.pipe()
     ready, tell = os.pipe()
     pid = os.fork()
@@ -98,7 +98,7 @@ def can_idmap(folder: str) -> bool:
             with open(f"/proc/{pid}/{name}", "w") as file:
                 file.write("0 524288 65536")
         userns = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
-        mount = open_tree(folder)
+        mount = folder if isinstance(folder, int) else open_tree(folder)
         set_attributes(mount, IDMAP, userns=userns)
     except OSError:
         return False

@@ -38,6 +38,21 @@ def btrfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
         yield mounted
 
 
+@contextmanager
+def zfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
+    """A pool on a file. Only where the kernel has ZFS: in the guest."""
+    image, mounted = folder / "image", folder / "mounted"
+    with image.open("wb") as file:
+        os.truncate(file.fileno(), size)
+    options = ["-O", f"mountpoint={mounted}", "-O", "acltype=posixacl", "-O", "xattr=sa"]
+    subprocess.run(["zpool", "create", *options, "treesmith-test", image], check=True)
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["zpool", "destroy", "treesmith-test"], check=True)
+        image.unlink()
+
+
 def format_image(filesystem: str, image: Path, size: int = 0) -> None:
     with image.open("wb") as file:
         os.truncate(file.fileno(), size or SIZES[filesystem])

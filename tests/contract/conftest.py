@@ -1,5 +1,6 @@
 """The contract of backends, tried on each with each filesystem that it is for."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,10 +18,13 @@ CASES = [
     ("copy", "btrfs"),
     ("btrfs", "btrfs"),
 ]
+if os.path.exists("/dev/zfs"):  # in the guest: see tests/guest
+    CASES.append(("zfs", "zfs"))
 GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
     "ext4": filesystems.host,  # the host's own, whatever it is; ext4 in CI
     "xfs": filesystems.xfs,
     "btrfs": filesystems.btrfs,
+    "zfs": filesystems.zfs,
 }
 
 
@@ -42,4 +46,6 @@ def store(ground: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[
     for folder in ("trees", "staging", "trash"):
         for home in Path(store.path, folder).iterdir():
             store.backend.clear(str(home))
+    for orphan in store.backend.orphans([], frozenset()):
+        store.backend.clear(orphan)
     store.backend.clear(store.path)

@@ -1,0 +1,236 @@
+"""Roots as ZFS datasets: a fork is a clone of a snapshot (zfsconcepts(7)).
+
+A store on the dataset D keeps the root of tree ID in D/treesmith-INODE/ID, INODE the store directory's; names are made
+when they are needed, so a pool may be renamed. Mountpoints are legacy: nothing but a view mounts a root. The snapshot
+ROOT@ID is what ID was sealed as, and what is forked from then on; a fork of a writable tree has @for-FORK,
+marked to go with its last clone. Layout: {"sealed": bool}.
+"""
+
+import errno
+import os
+import time
+
+from treesmith.backends.plain import Plain
+from treesmith.backends.values import Fork, Traits, Usage
+from treesmith.errors import Error
+from treesmith.linux.file import syncfs
+from treesmith.linux.mount import NODEV, RDONLY, new_mount
+from treesmith.linux.remove import remove_tree
+from treesmith.linux.zfs import Zfs as Calls
+from treesmith.names import is_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treesmith.backends.contract import Layout, Mode, Root
+    from treesmith.sandbox.view import View
+
+_PATIENCE = 50  # times 100 ms: how long a mount that was just let go of may keep a dataset busy
+
+
+class Mounted(Plain):
+    """The view of a dataset, or of a snapshot of one. Mounted nowhere."""
+
+    __slots__ = ()
+
+    def __init__(self, dataset: str, read_only: bool) -> None:
+        # The filesystem itself is never mounted read-only: a second mount of it, with other flags, is then EBUSY.
+        self._mount = new_mount("zfs", NODEV | (RDONLY if read_only else 0), (("source", dataset),))
+
+
+class Zfs:
+    name = "zfs"
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._parent = f"{_dataset(store)}/treesmith-{os.stat(store).st_ino:x}"
+        self._calls = calls()
+        self.traits = Traits(
+            idmap=True, live="atomic", keeps_links=True, renames_dirs=True, host_path=False, max_depth=None
+        )
+
+    def probe(self) -> Traits:
+        from treesmith.backends.probe import can_idmap
+
+        if not self._calls.exists(self._parent):
+            self._make_parent()
+        dataset = f"{self._parent}/probe-{os.getpid()}"
+        self._calls.create(dataset)
+        try:
+            self._calls.snapshot(f"{dataset}@probe")
+            self._calls.clone(f"{dataset}@probe", f"{dataset}-copy")
+            view = Mounted(f"{dataset}-copy", False)
+            try:
+                self.traits.idmap = can_idmap(view.mount())
+            finally:
+                view.close()
+        finally:
+            for name in (f"{dataset}-copy", dataset):
+                self._destroy(name)
+        if not self.traits.idmap:
+            with open("/sys/module/zfs/version") as file:
+                raise Error(f"ZFS {file.read().strip()} has no id-mapped mounts", hint="ZFS 2.2 and newer have them")
+        return self.traits
+
+    def create(self, id: str, home: str) -> "Layout":
+        self._calls.create(self._root(id))
+        return {"sealed": False}
+
+    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False) -> Fork:
+        # Not the fork's own id: it keeps that for its seal, and may take this one over.
+        origin = f"{self._root(source.id)}@{source.id if source.layout['sealed'] else 'for-' + id}"
+        if not source.layout["sealed"]:
+            self._calls.snapshot(origin)
+        self._calls.clone(origin, self._root(id))
+        if not source.layout["sealed"]:
+            self._calls.destroy_snapshot(origin)
+        return Fork(None, {"sealed": False}, False)
+
+    def seal(self, root: "Root") -> "Layout":
+        if not root.layout["sealed"]:
+            self._sync(root)  # files written through a mapping are only now ZFS's
+            snapshot = f"{self._root(root.id)}@{root.id}"
+            self._calls.destroy_snapshot(snapshot)  # what a seal left that was cut short; nobody forked that
+            self._calls.snapshot(snapshot)
+        return {"sealed": True}
+
+    def flush(self, root: "Root") -> None:
+        if not root.layout["sealed"]:
+            self._sync(root)
+        folder = os.open(root.home, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            syncfs(folder)
+        finally:
+            os.close(folder)
+
+    def open(self, root: "Root", mode: "Mode") -> "View":
+        dataset = self._root(root.id)
+        return Mounted(f"{dataset}@{root.id}" if root.layout["sealed"] else dataset, mode == "ro")
+
+    def discard(self, root: "Root") -> None:
+        self._destroy(self._root(root.id))
+        remove_tree(root.home)
+
+    def orphans(self, live: "Iterable[Root]", making: "frozenset[str]") -> "list[str]":
+        if not self._calls.exists(self._parent):
+            return []
+        known = {root.id for root in live} | making
+        found = []
+        for name, going in _table("list", "-t", "filesystem,snapshot", "-r", "-o", "name,defer_destroy", self._parent):
+            root, _, snapshot = name.removeprefix(f"{self._parent}/").partition("@")
+            # A snapshot whose fork never came to be; those of a root that goes go with it.
+            alone = snapshot.startswith("for-") and snapshot[4:] not in known and going != "on"
+            if alone if root in known else (not snapshot and is_id(root)):
+                found.append(name)
+        return found
+
+    def clear(self, path: str) -> None:
+        if path.startswith("/"):
+            remove_tree(path)
+        elif "@" in path:
+            self._calls.destroy_snapshot(path)
+        else:
+            self._destroy(path)
+
+    def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
+        dataset = self._root(root.id)
+        _table("snapshot", f"{dataset}@measured")  # commits: what is not on disk is counted nowhere
+        _table("destroy", f"{dataset}@measured")
+        properties = dict(_table("get", "-o", "property,value", "used,referenced", dataset))
+        used, shown = int(properties["used"]), int(properties["referenced"])
+        cloned = any(clones not in ("-", "") for _, clones in self._snapshots(dataset))
+        # What clones share with it is charged to it alone, and does not come back with it.
+        return Usage(None if cloned else used, None if cloned else max(shown - used, 0), shown)
+
+    def _root(self, id: str) -> str:
+        return f"{self._parent}/{id}"
+
+    def _sync(self, root: "Root") -> None:
+        view = Mounted(self._root(root.id), False)
+        try:
+            mount = os.open(f"/proc/self/fd/{view.fileno()}", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                syncfs(mount)
+            finally:
+                os.close(mount)
+        finally:
+            view.close()
+
+    def _make_parent(self) -> None:
+        settings = (
+            "mountpoint=legacy", "canmount=noauto", "xattr=sa", "acltype=posixacl", "utf8only=off",
+            "normalization=none", "com.sun:auto-snapshot=false", f"treesmith:store={self._store}",
+        )  # fmt: skip
+        _table("create", *(word for setting in settings for word in ("-o", setting)), self._parent)
+
+    def _snapshots(self, dataset: str) -> "list[list[str]]":
+        """[name, clones], the oldest first."""
+        return _table("list", "-t", "snapshot", "-d", "1", "-s", "createtxg", "-o", "name,clones", dataset)
+
+    def _destroy(self, dataset: str) -> None:
+        """Destroy a dataset with its snapshots. Clones of them live on: they take over what they need of it."""
+        for attempt in range(_PATIENCE):
+            try:
+                if not self._calls.exists(dataset):
+                    return
+                for name, _ in self._snapshots(dataset):
+                    self._calls.destroy_snapshot(name)
+                while cloned := [row for row in self._snapshots(dataset) if row[1] not in ("-", "")]:
+                    self._calls.promote(cloned[-1][1].split(",")[0])
+                self._calls.destroy(dataset)
+                return
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return  # another process is destroying it too
+                if error.errno != errno.EBUSY:
+                    raise
+                if attempt == _PATIENCE - 1:
+                    raise OSError(
+                        errno.EBUSY, f"in use by {_holders(dataset) or 'what cannot be seen'}", dataset
+                    ) from None
+            time.sleep(0.1)
+
+
+def calls() -> Calls:
+    """Error: what to install."""
+    try:
+        return Calls()
+    except OSError as error:
+        raise Error("the backend zfs needs ZFS", str(error), "apt install zfsutils-linux; modprobe zfs") from None
+
+
+def _dataset(store: str) -> str:
+    """The dataset that the directory lies on. Error: on none."""
+    device = os.stat(store).st_dev
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields, _, about = line.rstrip("\n").partition(" - ")
+            major, _, minor = fields.split(" ")[2].partition(":")
+            kind, source = about.split(" ")[:2]
+            if kind == "zfs" and os.makedev(int(major), int(minor)) == device and "@" not in source:
+                return source
+    raise Error(f"{store} is not on ZFS")
+
+
+def _holders(dataset: str) -> str:
+    """Who has it mounted, by name and process id, as /proc/*/mountinfo tells."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+                sources = [line.rpartition(" - ")[2].split(" ")[1] for line in file]
+            if any(source == dataset or source.startswith(f"{dataset}@") for source in sources):
+                with open(f"/proc/{pid}/comm") as file:
+                    found.append(f"{file.read().strip()} ({pid})")
+        except OSError:
+            continue
+    return ", ".join(found[:5])
+
+
+def _table(verb: str, *arguments: str) -> "list[list[str]]":
+    """What the program says, which knows properties and lists. Error: it fails."""
+    from treesmith.run import output
+
+    machine = ("-H", "-p") if verb in ("list", "get") else ()
+    return [line.split("\t") for line in output(("zfs", verb, *machine, *arguments)).splitlines()]
