@@ -3,13 +3,16 @@
 import errno
 import os
 import platform
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from launching import Trees
 
+import treesmith
 from treesmith.errors import Error
 from treesmith.linux import seccomp
 from treesmith.sandbox import filters
@@ -126,6 +129,21 @@ def test_each_policy_has_its_own(cache: Path) -> None:
     boxes = (box(), box(no_sync=True), box(capabilities=BOOTSTRAP))
     assert len({filters.find(each).programs for each in boxes}) == 3 == len(list(cache.iterdir()))
     assert filters.find(box(filtered=False)).programs == ()
+
+
+@pytest.mark.parametrize("source", ["sandbox/policy.py", "sandbox/calls.py", "linux/seccomp.py"])
+def test_another_policy_is_another_program(cache: Path, tmp_path: Path, source: str) -> None:
+    """In a copy of the package: the program that is kept is not that of an older version."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(treesmith.__file__).parent, copy / "treesmith")
+    script = "from treesmith.sandbox import filters; from treesmith.sandbox.sandbox import Sandbox; "
+    script += "filters.find(Sandbox(None))"
+    for lines in range(2):
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", script], cwd=copy, check=True)
+        assert len(list(cache.iterdir())) == lines + 1
+        with open(copy / "treesmith" / source, "a") as file:
+            file.write("# changed\n")
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "empty", "folder's owner", "writable", "link"])

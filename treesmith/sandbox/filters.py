@@ -1,8 +1,9 @@
 """The filters' programs, compiled once: libseccomp takes 10 ms for what is loaded in a quarter of one.
 
 A file of /run/treesmith/filters, which only root can enter and no reboot survives: a digest of the rest, the length of
-the first program (4 bytes), both programs. Its name is a digest of the rules, libseccomp's version, the kernel's
-release and the machine, so nothing there is ever out of date. What is not as it should be is made again.
+the first program (4 bytes), both programs. Its name is a digest of what the rules are made from (the policy's sources,
+by their file and time; what they ask of the sandbox), libseccomp's version, the kernel's release and the machine, so
+nothing there is ever out of date. What is not as it should be is made again.
 """
 
 import errno
@@ -13,14 +14,13 @@ from _blake2 import blake2b  # hashlib costs 2 ms
 from treesmith.errors import Error
 from treesmith.linux.call import machine
 from treesmith.linux.seccomp import ALLOW, Library, load
-from treesmith.sandbox import policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from treesmith.linux.seccomp import Rule
     from treesmith.sandbox.sandbox import Sandbox
 
 RUN = "/run/treesmith/filters"
+_SOURCES = ("policy.py", "calls.py", "../linux/seccomp.py")
 _DIGEST = 32  # bytes
 _LIMIT = 1 << 20  # bytes; there are some 5,000
 
@@ -51,21 +51,26 @@ def find(sandbox: "Sandbox") -> Filters:
             str(error),
             "apt install libseccomp2; launch --seccomp=off does without, and is that much less safe",
         ) from error
-    calls, arguments = policy.calls(sandbox), policy.arguments(sandbox)
-    path = f"{RUN}/{_name(calls, arguments, library.version())}"
+    path = f"{RUN}/{_name(sandbox, library.version())}"
     programs = _read(path)
     if not programs:
-        programs = _compile(library, calls, arguments)
+        programs = _compile(library, sandbox)
         _write(path, programs)
     return Filters(programs)
 
 
-def _name(calls: "list[Rule]", arguments: "list[Rule]", version: str) -> str:
-    said = repr((calls, arguments, version, os.uname().release, machine))
+def _name(sandbox: "Sandbox", version: str) -> str:
+    here = os.path.dirname(__file__)
+    sources = [os.stat(f"{here}/{source}") for source in _SOURCES]
+    policy = [(status.st_ino, status.st_size, status.st_mtime_ns) for status in sources]
+    said = repr((policy, sorted(sandbox.capabilities), sandbox.no_sync, version, os.uname().release, machine))
     return str(blake2b(said.encode(), digest_size=16).hexdigest())
 
 
-def _compile(library: Library, calls: "list[Rule]", arguments: "list[Rule]") -> "tuple[bytes, ...]":
+def _compile(library: Library, sandbox: "Sandbox") -> "tuple[bytes, ...]":
+    from treesmith.sandbox import policy  # late: with the rules it makes it is most of what a launch can save here
+
+    calls, arguments = policy.calls(sandbox.capabilities, sandbox.no_sync), policy.arguments(sandbox.capabilities)
     try:
         first = library.compile(policy.UNKNOWN, calls, policy.UNKNOWN, machine)
         return first, library.compile(ALLOW, arguments, policy.UNKNOWN, machine)

@@ -14,7 +14,6 @@ from treesmith.sandbox.calls import ALLOWED, BY_CAPABILITY, REFUSED, SYNCS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.linux.seccomp import Rule
-    from treesmith.sandbox.sandbox import Sandbox
 
 UNKNOWN = refuse(errno.ENOSYS)
 _EPERM = refuse(errno.EPERM)
@@ -29,14 +28,13 @@ _NEWEST_FAMILY = 45
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)
 
 
-def calls(sandbox: "Sandbox") -> "list[Rule]":
+def calls(capabilities: "frozenset[int]", no_sync: bool) -> "list[Rule]":
     """The first filter's; by default UNKNOWN."""
-    kept = sandbox.capabilities
     allowed = ALLOWED.split()
     refused = REFUSED.split()
     for capability, names in BY_CAPABILITY.items():
-        (allowed if capability in kept else refused).extend(names.split())
-    left_out = SYNCS if sandbox.no_sync else ()
+        (allowed if capability in capabilities else refused).extend(names.split())
+    left_out = SYNCS if no_sync else ()
     rules: list[Rule] = [(name, ALLOW, ()) for name in allowed if name not in left_out]
     rules += [(name, refuse(0), ()) for name in left_out]
     rules += [(name, _EPERM, ()) for name in refused]
@@ -44,10 +42,10 @@ def calls(sandbox: "Sandbox") -> "list[Rule]":
     return rules
 
 
-def arguments(sandbox: "Sandbox") -> "list[Rule]":
+def arguments(capabilities: "frozenset[int]") -> "list[Rule]":
     """The second filter's; by default ALLOW."""
     namespaces: tuple[int, ...] = (NEWUSER,)
-    if _SYS_ADMIN not in sandbox.capabilities:
+    if _SYS_ADMIN not in capabilities:
         namespaces = (NEWUSER, NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
     rules: list[Rule] = [(name, _EPERM, (_bits(0, flag),)) for name in ("clone", "unshare") for flag in namespaces]
     if NEWNS in namespaces:
