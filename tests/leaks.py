@@ -27,7 +27,9 @@ def cgroups() -> set[str]:
 
 
 def records() -> set[str]:
-    return {f"record {path}" for path in RECORDS.rglob("*") if not path.is_dir()}
+    """Without the filters' programs, which are kept for the next launch."""
+    files = (path for path in RECORDS.rglob("*") if not path.is_dir())
+    return {f"record {path}" for path in files if path.parent != RECORDS / "filters"}
 
 
 def processes() -> set[str]:

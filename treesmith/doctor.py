@@ -13,6 +13,7 @@ from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
 from treesmith.linux.call import NUMBERS, machine
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, unshare
+from treesmith.linux.seccomp import Library
 from treesmith.run import output, run
 from treesmith.sandbox import cgroup, init
 from treesmith.sandbox.sandbox import Sandbox
@@ -43,6 +44,7 @@ def checks(store: str = "") -> Iterator[Check]:
     yield _namespaces()
     yield _ids()
     yield _init()
+    yield _seccomp()
     yield _sandbox()
     yield _cgroups()
     yield from _store(os.path.abspath(store or default_path()))
@@ -109,6 +111,13 @@ def _init() -> Check:
     path = os.readlink(f"/proc/self/fd/{fd}")
     os.close(fd)
     return Check("first process", "ok", path)
+
+
+def _seccomp() -> Check:
+    try:
+        return Check("seccomp", "ok", f"libseccomp {Library().version()}")
+    except OSError as error:
+        return Check("seccomp", "fail", str(error), "apt install libseccomp2")
 
 
 def _sandbox() -> Check:

@@ -25,8 +25,8 @@ class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "chdir", "command", "detach", "env", "ephemeral", "hostname", "ignored", "name", "network", "quiet",
-        "read_only", "stop_signal", "tty", "user",
+        "binds", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "name", "network",
+        "quiet", "read_only", "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class Spec:
         self.network = "none"
         self.binds: tuple[Bind, ...] = ()
         self.ephemeral = False
+        self.filtered = True  # system calls
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
@@ -57,6 +58,7 @@ def make(
     bind: "Iterable[str]" = (),
     hostname: str = "",
     network: str = "",
+    seccomp: str = "",
     name: str = "",
     detach: bool = False,
     ephemeral: bool = False,
@@ -78,6 +80,7 @@ def make(
     spec.binds = tuple(map(_bind, bind))
     spec.hostname = _hostname(hostname) if hostname else ""
     spec.network = _network(network) if network else "none"
+    spec.filtered = _seccomp(seccomp)
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
     spec.read_only = read_only or bool(defaults.get("read-only", False))
@@ -140,3 +143,9 @@ def _network(name: str) -> str:
     if name not in NETWORKS:
         raise UsageError(f"--network {name}: there is no such network", f"there are: {', '.join(NETWORKS)}")
     return name
+
+
+def _seccomp(word: str) -> bool:
+    if word not in ("", "on", "off"):
+        raise UsageError(f"--seccomp {word}: not understood", "there are: on (the default), off")
+    return word != "off"

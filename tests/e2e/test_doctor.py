@@ -11,7 +11,17 @@ def test_what_works_here(treesmith: Command, store: Store) -> None:
     answer = json.loads(treesmith("doctor", "--json").stdout)
     assert answer["version"] == 1
     found = {check["name"]: check for check in answer["checks"]}
-    for name in ("kernel", "user", "namespaces", "ids", "first process", "sandbox", "store", "id-mapped mounts"):
+    for name in (
+        "kernel",
+        "user",
+        "namespaces",
+        "ids",
+        "first process",
+        "seccomp",
+        "sandbox",
+        "store",
+        "id-mapped mounts",
+    ):
         assert found[name]["state"] == "ok", found[name]
     assert f"kept by {store.backend.name}" in found["store"]["found"]
     lines = treesmith("doctor").stdout.splitlines()

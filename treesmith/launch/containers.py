@@ -44,7 +44,8 @@ class Record:
         self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup)
         self.fields["inside"] = {
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
-            "capabilities": sorted(sandbox.capabilities), "no_new_privs": sandbox.no_new_privs,
+            "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,
+            "no_new_privs": sandbox.no_new_privs,
         }  # fmt: skip
         self._write()
 

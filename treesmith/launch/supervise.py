@@ -166,7 +166,8 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
         sandbox = Sandbox(
             None,  # type: ignore[arg-type]  # its root is mounted already
             spec.command, env=env, user=spec.user, chdir=spec.chdir,
-            capabilities=frozenset(inside["capabilities"]), no_new_privs=inside["no_new_privs"],
+            capabilities=frozenset(inside["capabilities"]), filtered=inside.get("filtered", True),
+            no_new_privs=inside["no_new_privs"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
         process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
@@ -227,6 +228,7 @@ def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool)
         binds=spec.binds,
         defaults=(("/etc/hosts", hosts.encode()),),
         tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else (),
+        filtered=spec.filtered,
         read_only=spec.read_only,
         tty=size(0 if os.isatty(0) else 1) if tty else None,
         tree=claim.id,

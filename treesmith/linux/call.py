@@ -28,22 +28,22 @@ machine = os.uname().machine
 NUMBERS: "dict[str, int]" = {**_MACHINES.get(machine, {}), **_EVERYWHERE}
 
 
-class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # typeshed: generic, but not at run time
+class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # typeshed: generic, but not at run time
     _type_ = "l"
 
 
-class _Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # takes int, bytes (their address) and None
+class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # takes int, bytes (their address) and None
     _type_ = "P"
 
 
-class _Function(_ctypes.CFuncPtr):
+class Function(_ctypes.CFuncPtr):
     # PYTHONAPI keeps the interpreter's lock over the call: a child of clone3 has no second thread to take it back from.
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO | _ctypes.FUNCFLAG_PYTHONAPI
-    _restype_ = _Long
+    _restype_ = Long
 
 
-_syscall = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 2), "syscall"))  # type: ignore[arg-type]  # None: this program
-_syscall.argtypes = (_Long, *[_Pointer] * 6)
+_syscall = Function(_ctypes.dlsym(_ctypes.dlopen(None, 2), "syscall"))  # type: ignore[arg-type]  # None: this program
+_syscall.argtypes = (Long, *[Pointer] * 6)
 
 
 def syscall(name: str, *args: "int | bytes | None", what: str = "") -> int:

@@ -6,6 +6,7 @@ from treesmith.linux.call import packed, syscall
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 1 << 25, 1 << 26, 1 << 27
 NEWUSER, NEWPID, NEWNET = 1 << 28, 1 << 29, 1 << 30
+NEWTIME = 0x80  # not for clone(2)
 _INTO_CGROUP = 1 << 33
 _SIGCHLD = 17
 

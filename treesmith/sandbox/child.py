@@ -21,6 +21,7 @@ from treesmith.sandbox.root import Brought, Root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from treesmith.sandbox.filters import Filters
     from treesmith.sandbox.sandbox import Sandbox
 
 GO, READY, FAILED = b"go", b"ready", b"failed"
@@ -30,7 +31,7 @@ OURS = 125  # the exit status of a failure of our own
 class Child:
     """What the parent hands over at the clone."""
 
-    __slots__ = ("brought", "init", "sandbox", "stdio", "talk")
+    __slots__ = ("brought", "filters", "init", "sandbox", "stdio", "talk")
 
     def __init__(
         self,
@@ -39,12 +40,14 @@ class Child:
         stdio: "tuple[int, int, int] | None",
         talk: "_socket.socket",
         init: int,
+        filters: "Filters",
     ) -> None:
         self.sandbox = sandbox
         self.brought = brought
         self.stdio = stdio
         self.talk = talk
         self.init = init
+        self.filters = filters
 
 
 def run(child: Child) -> None:
@@ -70,12 +73,13 @@ def _become(child: Child) -> None:
     account = user.look_up(root.fd, sandbox.user)
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     root.enter(sandbox.chdir)
-    argv, environment = ready(sandbox, account, terminal, child.stdio, child.talk)
+    argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
     os.execve(child.init, ["init", "--", *argv], environment)
 
 
 def ready(
     sandbox: "Sandbox",
+    filters: "Filters",
     account: "user.Account",
     terminal: "tuple[int, int] | None",
     stdio: "tuple[int, int, int] | None",
@@ -88,7 +92,7 @@ def ready(
     _standard(terminal[1:] * 3 if terminal else stdio, account)
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
     argv = list(sandbox.command) or [account.shell or "/bin/sh"]
-    privileges.give_up(sandbox, account)
+    privileges.give_up(sandbox, filters, account)
     command.check(argv[0], environment.get("PATH", os.defpath))
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *terminal))] if terminal else []
     talk.sendmsg([READY], ancillary)

@@ -24,13 +24,14 @@ from treesmith.linux.process import (
     prctl,
     setns,
 )  # fmt: skip
-from treesmith.sandbox import cgroup, child, privileges, pty, signals, user
+from treesmith.sandbox import cgroup, child, filters, privileges, pty, signals, user
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.start import finish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from treesmith.sandbox.filters import Filters
     from treesmith.sandbox.sandbox import Sandbox
 
 _OTHERS = NEWUSER | NEWNS | NEWNET | NEWIPC | NEWUTS | NEWCGROUP
@@ -57,6 +58,7 @@ def enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int]
 
 
 def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Process) -> None:
+    allowed = filters.find(sandbox)
     prctl(PR_SET_DUMPABLE, 0)  # before the clone: no moment without
     with open(f"/proc/{pid}/uid_map") as file:
         owner = int(file.read().split()[1])
@@ -73,25 +75,37 @@ def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int
             os.close(leaf)
     if not process.pid:
         ours.close()
-        _run(pidfd, sandbox, stdio, theirs)
+        _run(pidfd, sandbox, allowed, stdio, theirs)
     process.pidfd = os.pidfd_open(process.pid)
     theirs.close()
     finish(ours, process)
 
 
-def _run(pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", talk: "_socket.socket") -> None:
+def _run(
+    pidfd: int,
+    sandbox: "Sandbox",
+    allowed: "Filters",
+    stdio: "tuple[int, int, int] | None",
+    talk: "_socket.socket",
+) -> None:
     """Never returns, whatever happens."""
     try:
         try:
             signals.defaults()
-            _become(pidfd, sandbox, stdio, talk)
+            _become(pidfd, sandbox, allowed, stdio, talk)
         except BaseException as error:
             talk.send(child.told(error))
     finally:
         os._exit(child.OURS)
 
 
-def _become(pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", talk: "_socket.socket") -> None:
+def _become(
+    pidfd: int,
+    sandbox: "Sandbox",
+    allowed: "Filters",
+    stdio: "tuple[int, int, int] | None",
+    talk: "_socket.socket",
+) -> None:
     setns(pidfd, _OTHERS)
     privileges.become_root()
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -102,7 +116,7 @@ def _become(pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None"
     except OSError as error:
         raise Error(f"{sandbox.chdir} of the tree cannot be the working directory", error.strerror or "") from error
     os.fchdir(where)
-    argv, environment = child.ready(sandbox, account, terminal, stdio, talk)
+    argv, environment = child.ready(sandbox, allowed, account, terminal, stdio, talk)
     places = (
         [argv[0]]
         if "/" in argv[0]

@@ -5,7 +5,6 @@ import os
 
 from treesmith.errors import Error
 from treesmith.ids import COUNT
-from treesmith.linux import seccomp
 from treesmith.linux.call import syscall
 from treesmith.linux.process import (
     PR_CAPBSET_DROP,
@@ -14,10 +13,10 @@ from treesmith.linux.process import (
     PR_SET_PDEATHSIG,
     prctl,
 )  # fmt: skip
-from treesmith.sandbox import nosync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from treesmith.sandbox.filters import Filters
     from treesmith.sandbox.sandbox import Sandbox
     from treesmith.sandbox.user import Account
 
@@ -39,7 +38,7 @@ def become_root() -> None:
             raise
 
 
-def give_up(sandbox: "Sandbox", account: "Account") -> None:
+def give_up(sandbox: "Sandbox", filters: "Filters", account: "Account") -> None:
     """In this order: the bounding set needs SETPCAP, a filter SYS_ADMIN, and a change of ids clears PDEATHSIG."""
     capability = 0
     while True:
@@ -51,8 +50,7 @@ def give_up(sandbox: "Sandbox", account: "Account") -> None:
                 raise
             break
         capability += 1
-    if sandbox.no_sync and (program := nosync.program()):
-        seccomp.load(program)
+    filters.load()
     try:
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)

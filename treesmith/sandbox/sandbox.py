@@ -28,8 +28,8 @@ class Sandbox:
     """What a program gets. Paths inside are absolute; where nothing is at a mount's target, it is made in the root."""
 
     __slots__ = (
-        "binds", "capabilities", "chdir", "command", "defaults", "env", "files", "furnish", "hostname", "network",
-        "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
+        "binds", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish", "hostname",
+        "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class Sandbox:
         defaults: "tuple[tuple[str, bytes], ...]" = (),
         tmpfs: "tuple[str, ...]" = (),
         capabilities: "frozenset[int]" = COMMAND,
+        filtered: bool = True,
         read_only: bool = False,
         no_new_privs: bool = False,
         no_sync: bool = False,
@@ -69,8 +70,9 @@ class Sandbox:
         self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
         self.tmpfs = tmpfs
         self.capabilities = capabilities  # the bounding set
+        self.filtered = filtered  # system calls, by `policy`
         self.read_only = read_only
         self.no_new_privs = no_new_privs
-        self.no_sync = no_sync  # fsync and its like succeed without doing anything: for builds
+        self.no_sync = no_sync  # fsync and its like succeed without doing anything, if filtered: for builds
         self.tty = tty  # (rows, columns): a pty of its own instead of the descriptors handed to `start`
         self.tree = tree  # the id of the tree that it writes to, for `leftovers.clear`

@@ -12,7 +12,7 @@ from treesmith import ids
 from treesmith.errors import Error
 from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, began, clone3
-from treesmith.sandbox import cgroup, child, init, signals
+from treesmith.sandbox import cgroup, child, filters, init, signals
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.root import Brought
@@ -48,6 +48,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
     opened = _Opened()
     try:
         binary, memory = opened.keep(init.find()), opened.keep(init.memory())
+        allowed = filters.find(sandbox)
         process.ids = ids.allocate()
         leaf = opened.keep(_cgroup(process, sandbox.tree))
         brought = Brought([(bind, opened.keep(_open_bind(bind))) for bind in sandbox.binds], sandbox.files, -1)
@@ -58,7 +59,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         for fd in stdio or ():
             if os.fstat(fd).st_mode & 0o170000 == 0o010000:
                 os.fchown(fd, process.ids.first, process.ids.first)
-        given = child.Child(sandbox, brought, stdio, theirs, memory)
+        given = child.Child(sandbox, brought, stdio, theirs, memory, allowed)
         flags = _NAMESPACES | (NEWNET if sandbox.network != "host" else 0)
         process.pid = clone3(flags, leaf if leaf >= 0 else None)
         if not process.pid:

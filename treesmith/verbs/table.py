@@ -90,6 +90,8 @@ _ALL = (
         Option("network", "text", "The network inside: none, or the host's.", metavar="none|host",
                complete=("none", "host")),
         Option("detach", "flag", "Return when it runs, and print its name; see logs, stop, wait.", short="d"),
+        Option("seccomp", "text", "Filter the system calls inside: on, or off, which is less safe.", metavar="on|off",
+               complete=("on", "off")),
         Option("ephemeral", "flag", "Run on a throw-away copy."),
         Option("read-only", "flag", "Let nothing in the tree be written."),
         Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
