@@ -42,7 +42,7 @@ def test_version(treesmith: Command, words: list[str]) -> None:
     ("words", "status", "says"),
     [
         (["run"], 2, "treesmith launch"),
-        (["exec"], 2, "does not exist yet"),
+        (["exec"], 2, "treesmith enter"),
         (["snapshto"], 2, "did you mean 'snapshot'?"),
         (["ls", "--jsn"], 2, "did you mean --json?"),
         (["ls", "--nope"], 2, "treesmith ls --help"),

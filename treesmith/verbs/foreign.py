@@ -25,9 +25,7 @@ def unknown(word: str) -> UsageError:
     """What to tell somebody who asked for the verb `word`."""
     brief = f"there is no verb {word!r}"
     meant = ELSEWHERE.get(word)
-    if meant in VERBS:
-        return UsageError(brief, hint=f"what it does elsewhere, `treesmith {meant}` does here")
     if meant:
-        return UsageError(brief, f"it would be called {meant!r}, which does not exist yet", "verbs: treesmith --help")
+        return UsageError(brief, hint=f"what it does elsewhere, `treesmith {meant}` does here")
     likely = nearest(word, list(VERBS))
     return UsageError(brief, hint=f"did you mean {likely!r}?" if likely else "verbs: treesmith --help")
