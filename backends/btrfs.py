@@ -11,7 +11,7 @@ import errno
 import os
 
 from treesmith.backends.plain import Plain
-from treesmith.backends.subvolumes import delete, inside, mounted_below, open_inner
+from treesmith.backends.subvolumes import delete, inside, mounted_below, on_btrfs, open_inner
 from treesmith.backends.values import Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
@@ -31,7 +31,12 @@ class Btrfs:
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self._calls = binding()
+        try:
+            self._calls = binding()
+        except Error:
+            if on_btrfs(store):
+                raise
+            raise Error(f"{store} is not on btrfs") from None
         self.traits = Traits(
             idmap=True, live="atomic", keeps_links=True, renames_dirs=True, host_path=True, max_depth=None
         )
@@ -41,12 +46,9 @@ class Btrfs:
 
         with room(self._store) as folder:
             source, copy = f"{folder}/source", f"{folder}/copy"
-            try:
-                self._calls.create_subvolume(source)
-            except OSError as error:
-                if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP):
-                    raise Error(f"{self._store} is not on btrfs") from None
-                raise
+            if not on_btrfs(folder):
+                raise Error(f"{self._store} is not on btrfs")
+            self._calls.create_subvolume(source)
             with open(f"{source}/kept", "w") as file:
                 file.write("kept")
             self._calls.create_snapshot(source, copy)

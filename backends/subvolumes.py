@@ -3,12 +3,33 @@
 import errno
 import os
 
+from treesmith.linux.call import ioctl
 from treesmith.linux.file import BENEATH, NO_MAGICLINKS, NO_SYMLINKS, NO_XDEV, open_inside
 from treesmith.linux.remove import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+_FS_INFO, _INFO_SIZE = (
+    0x8400941F,
+    1024,
+)  # linux/btrfs.h, BTRFS_IOC_FS_INFO
+
+
+def on_btrfs(path: str) -> bool:
+    """Without the binding: is the directory on btrfs?"""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        ioctl(folder, _FS_INFO, bytes(bytearray(_INFO_SIZE)), what=path)
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP):
+            return False
+        raise
+    finally:
+        os.close(folder)
+    return True
 
 
 def inside(calls: "Any", top: str) -> "list[str]":

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from treesmith.backends import PREFERRED, btrfs, keeper
-from treesmith.backends.values import Traits
+from treesmith.backends import PREFERRED, btrfs
+from treesmith.backends.choose import Tried, attempt, chosen, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
 from treesmith.linux.call import NUMBERS, machine
@@ -19,7 +19,7 @@ from treesmith.sandbox import cgroup, init
 from treesmith.sandbox.sandbox import Sandbox
 from treesmith.sandbox.tools import Tools
 from treesmith.store import Store, open_store
-from treesmith.store.store import default_path
+from treesmith.store.place import default_path
 
 OLDEST = (6, 1)  # Debian 12's
 
@@ -166,31 +166,37 @@ def _store(path: str) -> Iterator[Check]:
         yield Check("store", "fail", error.brief, error.hint or error.details)
         return
     there = _existing(f"{path}/cache" if store else path)
-    names = (store.backend.name,) if store else PREFERRED
-    results = {name: _probed(name, there) for name in dict.fromkeys([*names, *PREFERRED])}
-    working = [name for name in names if isinstance(results[name], Traits)]
-    free = os.statvfs(there)
-    room = f"{free.f_bavail * free.f_frsize >> 20} MiB free"
-    if not working:
-        yield Check(
-            "store", "fail", f"no backend works on the filesystem of {there}", "--store DIR, on another filesystem"
-        )
-    elif store:
-        yield Check("store", "ok", f"{path}, kept by {working[0]}, {room}")
-    else:
-        yield Check("store", "ok", f"none yet at {path}; would be kept by {working[0]}, {room}")
-    for name, result in results.items():
-        if isinstance(result, Traits):
-            yield Check(
-                f"backend {name}",
-                "ok",
-                "works" if result.keeps_links else "works; a hard link is split when it is written through",
-            )
+    names = dict.fromkeys([*([store.backend.name] if store else []), *PREFERRED])
+    tried = [_tried(name, there) for name in names]
+    yield _kept(path, store, there, tried)
+    for each in tried:
+        if each.traits:
+            kept = "works" if each.traits.keeps_links else "works; a hard link is split when it is written through"
+            yield Check(f"backend {each.name}", "ok", kept)
         else:
-            yield Check(f"backend {name}", "fail" if name in names and not working else "no", result)
-    mapped = any(isinstance(result, Traits) and result.idmap for result in results.values())
+            needed = store and store.backend.name == each.name
+            yield Check(f"backend {each.name}", "fail" if needed else "no", each.why, each.advice)
+    mapped = any(each.traits and each.traits.idmap for each in tried)
     advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
     yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)
+
+
+def _kept(path: str, store: Store | None, there: str, tried: list[Tried]) -> Check:
+    best = tried[0] if store else chosen(tried)
+    if not best:
+        return Check(
+            "store", "fail", f"no backend works on the filesystem of {there}", "--store DIR, on another filesystem"
+        )
+    if not best.traits:
+        return Check("store", "fail", f"{path} is kept by {best.name}, which does not work: {best.why}", best.advice)
+    free = os.statvfs(there)
+    room = f"{free.f_bavail * free.f_frsize >> 20} MiB free"
+    found = f"{path}, kept" if store else f"none yet at {path}; would be kept"
+    found += f" by {best.name}, {room}"
+    better = missed(tried, best.name)
+    if better:
+        return Check("store", "warn", f"{found}; {better.name} would be better: {better.why}", better.advice)
+    return Check("store", "ok", found)
 
 
 def _btrfsutil() -> Check:
@@ -207,20 +213,18 @@ def _existing(path: str) -> str:
     return path
 
 
-def _probed(name: str, place: str) -> Traits | str:
-    """What the backend can do on the filesystem of `place`, or why it cannot."""
+def _tried(name: str, place: str) -> Tried:
+    """The backend, tried on the filesystem of `place`."""
     try:
         folder = tempfile.mkdtemp(prefix=".treesmith-doctor-", dir=place)
-        try:
-            for part in ("staging", "layers", "trees"):
-                os.mkdir(f"{folder}/{part}")
-            return keeper(name, folder).probe()
-        finally:
-            shutil.rmtree(folder)
-    except Error as error:
-        return error.brief
     except OSError as error:
-        return str(error)
+        return Tried(name, None, str(error))
+    try:
+        for part in ("staging", "layers", "trees"):
+            os.mkdir(f"{folder}/{part}")
+        return attempt(name, folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 def _bootstrappers() -> Iterator[Check]:

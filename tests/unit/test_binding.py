@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from treesmith.backends import keeper
+from treesmith.backends.btrfs import binding
 from treesmith.errors import Error
 
 
@@ -24,6 +24,6 @@ def test_what_to_install(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "btrfsutil", raising=False)
         monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(Error) as caught:
-        keeper("btrfs", "/nowhere")
+        binding()
     assert "treesmith[btrfs]" in caught.value.hint
     assert why != "broken" or "undefined symbol" in caught.value.details

@@ -6,11 +6,12 @@ import time
 from treesmith import plan as planning
 from treesmith.build import build as make
 from treesmith.build import plan
+from treesmith.cli.init import made
 from treesmith.errors import NotFoundError, UsageError
 from treesmith.launch import attend
 from treesmith.plan import Plan, Wish
 from treesmith.sandbox.sandbox import Sandbox
-from treesmith.store import Store, create_store, open_store
+from treesmith.store import Store, open_store
 from treesmith.ui import listing
 from treesmith.ui.progress import Quiet, progress
 from treesmith.ui.words import duration
@@ -43,7 +44,7 @@ def build(
         store = _there(asked.store)
         _show([plan(store, recipe, sets, wish) for recipe in recipes], json)
         return
-    store = create_store(asked.store)
+    store = made(asked)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to clean up as for Ctrl-C, not only by the next writer
     with progress(asked.quiet, asked.verbose) as report:
 

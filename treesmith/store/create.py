@@ -2,15 +2,20 @@
 
 import os
 
-from treesmith.backends import PREFERRED, keeper
-from treesmith.errors import Error, NotFoundError
+from treesmith.backends import PREFERRED
+from treesmith.backends.choose import Tried, attempt, chosen
+from treesmith.errors import Error
 from treesmith.store import locks, records
 from treesmith.store.store import FILE, VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDERS = ("locks", "names", "keys", "trees", "layers", "staging", "trash", "cache")
 
 
-def create(path: str, backend: str = "") -> None:
+def create(path: str, backend: str, told: "Callable[[Tried], object]") -> None:
     """Make a store in a new or empty directory; one that a dead creator left half-made is finished.
 
     Error: something else is there, or no backend works on that filesystem (with each one's reason).
@@ -26,7 +31,7 @@ def create(path: str, backend: str = "") -> None:
         os.makedirs(f"{path}/locks", 0o700, exist_ok=True)
         lock = locks.wait(f"{path}/locks/store")
         if not os.path.exists(f"{path}/{FILE}"):
-            _fill(path, backend)
+            _fill(path, backend, told)
     except BaseException:
         if not os.path.exists(f"{path}/{FILE}"):
             if lock:
@@ -38,11 +43,21 @@ def create(path: str, backend: str = "") -> None:
             lock.close()
 
 
-def _fill(path: str, backend: str) -> None:
+def _fill(path: str, backend: str, told: "Callable[[Tried], object]") -> None:
     for folder in FOLDERS:
         os.makedirs(f"{path}/{folder}", 0o700, exist_ok=True)
-    chosen = _first_that_works(path, (backend,) if backend else PREFERRED)
-    records.write_file(f"{path}/{FILE}.new", records.encode({"version": VERSION, "backend": chosen}) + "\n", True)
+    tried = []
+    for name in (backend,) if backend else PREFERRED:
+        tried.append(attempt(name, path))
+        told(tried[-1])
+    best = chosen(tried)
+    if not best:
+        reasons = "\n".join(f"{each.name}: {each.why}" for each in tried)
+        raise Error(
+            f"no store can be made at {path}", reasons, next((each.advice for each in tried if each.advice), "")
+        )
+    about = {"version": VERSION, "backend": best.name}
+    records.write_file(f"{path}/{FILE}.new", records.encode(about) + "\n", True)
     records.sync_folder(path)
     os.rename(f"{path}/{FILE}.new", f"{path}/{FILE}")
     records.sync_folder(path)
@@ -60,15 +75,3 @@ def _take_back(path: str, made: bool) -> None:
             os.rmdir(folder)
         except OSError:
             pass
-
-
-def _first_that_works(path: str, backends: tuple[str, ...]) -> str:
-    reasons = []
-    for name in backends:
-        try:
-            keeper(name, path).probe()
-        except (Error, OSError) as error:
-            reasons.append(error.brief if isinstance(error, NotFoundError) else f"{name}: {error}")
-        else:
-            return name
-    raise Error(f"no store can be made at {path}", "\n".join(reasons))

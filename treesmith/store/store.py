@@ -6,28 +6,24 @@ import os
 from treesmith.errors import Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
 from treesmith.store import index, locks, records
+from treesmith.store.place import default_path
 from treesmith.store.records import Damaged, Tree
 from treesmith.store.staging import Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
+    from treesmith.backends.choose import Tried
     from treesmith.backends.contract import Backend
 
 VERSION = 1
 FILE = "store.json"
 
 
-def default_path() -> str:
-    return os.environ.get("TREESMITH_STORE") or (
-        "/var/lib/treesmith" if os.geteuid() == 0 else os.path.expanduser("~/.local/share/treesmith")
-    )
-
-
 def open_store(path: str = "") -> "Store":
-    """The store at `path` (default: $TREESMITH_STORE, else the user's own). NotFoundError: there is none.
+    """The store at `path` (default: see place.py). NotFoundError: there is none.
 
     Error: others could get in. Ids on disk are unshifted, so what a container's root made setuid is real on the host
     for whoever reaches it.
@@ -58,16 +54,22 @@ def open_store(path: str = "") -> "Store":
     return Store(path, backend)
 
 
-def create_store(path: str = "", backend: str = "") -> "Store":
-    """The store at `path`, made if there is none, with the first backend that works there. Error: none does."""
+def create_store(path: str = "", backend: str = "", told: "Callable[[Tried], object]" = lambda tried: None) -> "Store":
+    """The store at `path`, made if there is none, with the first backend that works there. Error: none does.
+
+    told: called for each backend that is tried, in the order of preference; for none if the store is there already.
+    """
     path = os.path.abspath(path or default_path())
     if not os.path.exists(f"{path}/{FILE}"):
         from treesmith.store.create import create
 
-        create(path, backend)
+        create(path, backend, told)
     store = open_store(path)
     if backend and store.backend.name != backend:
-        raise Error(f"the store at {path} is kept by {store.backend.name}, not {backend}")
+        raise Error(
+            f"the store at {path} is kept by {store.backend.name}, not {backend}",
+            hint=f"make another one: treesmith --store DIR init --backend {backend}",
+        )
     return store
 
 

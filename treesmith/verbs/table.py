@@ -138,6 +138,13 @@ _ALL = (
     Verb("freeze", "Run", "containers", "Hold up everything in a container.", CONTAINER),
     Verb("thaw", "Run", "containers", "Let a frozen container go on.", CONTAINER),
     Verb(
+        "init", "Store", "init", "Make a store, and say what keeps it and why.",
+        Option("backend", "text", "The backend to use, instead of the first that works.", metavar="NAME"), JSON,
+        more="Every backend is tried with the real operations on the filesystem at hand. The first command that needs "
+        'a store does the same. --json: {"version": 1, "store", "backend", "made", "tried": [{"backend", "works", '
+        '"why", "advice"}]}; made: false if it was there already; advice: what would make the backend work there.',
+    ),
+    Verb(
         "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN,
         Option("step-age", "int", "Keep steps that no tree is made of any more so long.", metavar="DAYS"),
         Option("step-budget", "int", "Keep the newest such steps up to this size.", metavar="MIB"),
