@@ -68,7 +68,7 @@ class Btrfs:
         os.chmod(root, 0o755)
         return {"sealed": False}
 
-    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False) -> Fork:
+    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         above, root = f"{source.home}/root", f"{home}/root"
         # The kernel writes out the source's data and commits before it returns: nothing is left to be flushed.
         self._calls.create_snapshot(above, root)

@@ -35,11 +35,13 @@ class Backend(Protocol):
     def create(self, id: str, home: str) -> Layout:
         """An empty root (0755, root:root)."""
 
-    def fork(self, source: Root, id: str, home: str, throwaway: bool = False) -> Fork:
+    def fork(self, source: Root, id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         """A copy-on-write copy. A writable source has no writer now (the caller holds its lock).
 
         Directories and names are durable on return, file data is not. throwaway: the copy is gone before its source
-        is written to again, so the source need not change, and nothing need be durable.
+        is written to again, so the source need not change, and nothing need be durable. running: a program runs in
+        the source and goes on afterwards, so the source cannot change; it stands still now if `traits.live` is
+        "freeze", and the copy is of one point in time.
         """
 
     def seal(self, root: Root) -> Layout:

@@ -44,7 +44,7 @@ class Copy:
         os.chmod(root, 0o755)
         return {}
 
-    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False) -> Fork:
+    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         copy_tree(f"{source.home}/root", f"{home}/root")
         return Fork(None, {}, True)
 

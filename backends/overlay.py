@@ -48,9 +48,11 @@ class Overlay:
         self._keep(upper)
         return {"layers": [], "upper": upper}
 
-    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False) -> Fork:
+    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         layers: list[str] = source.layout["layers"]
         upper: str | None = source.layout["upper"]
+        if running and upper:
+            return self._copied(upper, layers, id)
         lowers = [upper, *layers] if upper else layers
         top = f"{self._layers}/{lowers[0]}/fs"
         if len(lowers) >= MAX_DEPTH:
@@ -162,6 +164,15 @@ class Overlay:
         """A volatile mount leaves a marker so that nobody trusts the layer after a crash. There was none: what is being
         made does not outlive one, and a flush makes the rest durable."""
         remove_tree(f"{self._layers}/{upper}/{_VOLATILE}")
+
+    def _copied(self, upper: str, layers: "list[str]", id: str) -> Fork:
+        """A fork beside one that is mounted: with a copy of its upper as it lies, whiteouts and marks and all."""
+        from treesmith.backends.copy import copy_tree
+
+        child = f"{id}-0"
+        os.makedirs(f"{self._layers}/{child}/work", 0o755)
+        copy_tree(f"{self._layers}/{upper}/fs", f"{self._layers}/{child}/fs")
+        return Fork(None, {"layers": layers, "upper": child}, True)
 
     def _flattened(self, source: "Root", id: str, throwaway: bool) -> Fork:
         """A fork whose one lower layer is a copy of everything."""

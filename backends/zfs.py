@@ -77,7 +77,7 @@ class Zfs:
         self._calls.create(self._root(id))
         return {"sealed": False}
 
-    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False) -> Fork:
+    def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         # Not the fork's own id: it keeps that for its seal, and may take this one over.
         origin = f"{self._root(source.id)}@{source.id if source.layout['sealed'] else 'for-' + id}"
         if not source.layout["sealed"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import roots
 
 import treesmith
-from treesmith.store import Store, Tree, mounts
+from treesmith.store import Store, Tree, mounted
 
 HERE = str(Path(treesmith.__file__).parent.parent)
 Result = subprocess.CompletedProcess[str]
@@ -67,7 +67,7 @@ def holder(tree: Tree) -> int:
             links = [os.readlink(fd) for fd in folder.iterdir()]
         except OSError:
             continue
-        if f"{mounts.RUN}/{tree.id}" in links:
+        if f"{mounted.RUN}/{tree.id}" in links:
             found.append(int(folder.parent.name))
     assert len(found) == 1
     return found[0]

@@ -86,6 +86,23 @@ def abandoned(run: str = RUN, wait: "Callable[[str], bool] | None" = None) -> "l
     return found
 
 
+def notes(run: str = RUN) -> "list[str]":
+    """What the holders of ranges have left word of, dead ones' too."""
+    found = []
+    try:
+        slots = os.listdir(run)
+    except FileNotFoundError:
+        return []
+    for slot in slots:
+        try:
+            lock = os.open(f"{run}/{slot}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        found.append(_read(lock))
+        os.close(lock)
+    return found
+
+
 def take(lock: int, block: bool = False) -> bool:
     """Lock an open file, unless another holds it, or unlinked it between our open and our flock."""
     try:

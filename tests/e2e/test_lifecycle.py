@@ -217,3 +217,16 @@ def test_the_supervisor_of_what_is_frozen_is_killed(trees: Trees) -> None:
     assert trees.sh("echo fine") == "fine\n"
     trees.store.recover()
     assert not leaks.since(before)
+
+
+def test_a_snapshot_of_what_runs(trees: Trees, tree: str) -> None:
+    with up(trees, tree, "touch /there; echo more; exec sleep 1000", tree=tree) as process:
+        assert process.stdout and process.stdout.readline() == b"more\n"
+        done = trees.run("snapshot", tree, "copied")
+        said = f"copied is a writable copy of {tree}, which was frozen for "
+        assert done.returncode == 0 and done.stderr.startswith(said) and done.stderr.endswith(" ms\n")
+        assert trees.sh("ls /there", tree="copied") == "/there\n"
+        assert [one["state"] for one in listed(trees)] == ["running"]
+        assert trees.run("stop", tree).returncode == 0
+        assert process.wait(PATIENCE) == 143
+    assert trees.run("rm", "copied").returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command import Command, holder
 
-from treesmith.store import Store, Tree, mounts
+from treesmith.store import Store, Tree, mounted
 
 NOBODY = 65534
 
@@ -84,7 +84,7 @@ def test_the_holder_goes_with_the_mount(treesmith: Command, store: Store, base: 
     pid = os.pidfd_open(holder(base))
     subprocess.run(["umount", place], check=True)
     gone(pid)
-    assert not mounts.mounts()
+    assert not mounted.mounts()
     assert not store.in_use(base.id)
 
 
@@ -118,7 +118,7 @@ def test_what_a_dead_holder_left_is_unmounted_before_the_tree_is_used(
         if words[0] == "mount":
             treesmith("umount", "web")
         assert not row(place)
-        assert not mounts.mounts()
+        assert not mounted.mounts()
 
 
 def test_a_dead_holders_record_never_unmounts_what_is_not_its(

@@ -8,7 +8,7 @@ from pathlib import Path
 from command import Command, holder, make_tree
 
 from treesmith.names import new_id
-from treesmith.store import Store, Tree, mounts
+from treesmith.store import Store, Tree, mounted
 
 
 def test_a_plan_and_its_doing(treesmith: Command, store: Store, base: Tree) -> None:
@@ -58,7 +58,7 @@ def test_what_killed_processes_left_goes(treesmith: Command, store: Store, base:
     abandoned = Path(store.path, "staging", f"01234567-{new_id()}")
     (abandoned / "root").mkdir(parents=True)
     assert treesmith("prune", "--dry-run").stdout.count("staging/") == 1
-    assert mounts.mounts()
+    assert mounted.mounts()
     treesmith("prune")
-    assert not mounts.mounts()
+    assert not mounted.mounts()
     assert not abandoned.exists()

@@ -41,6 +41,10 @@ def snapshot_writable(store: Store) -> None:
     store.snapshot(store.find("web"), "new")
 
 
+def snapshot_running(store: Store) -> None:
+    store.snapshot(store.find("tree"), "new")
+
+
 def seal(store: Store) -> None:
     store.seal(store.find("web"))
 
@@ -78,8 +82,10 @@ def throwaway(store: Store) -> None:
 
 CHANGES = {
     change.__name__: change
-    for change in (build, snapshot, snapshot_writable, seal, rename, update, remove, prune, recover, throwaway)
-}
+    for change in (
+        build, snapshot, snapshot_writable, snapshot_running, seal, rename, update, remove, prune, recover, throwaway,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     path, change, *backend = sys.argv[1:]

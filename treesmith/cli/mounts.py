@@ -1,6 +1,6 @@
 """mount, umount."""
 
-from treesmith.store import mounts, open_store
+from treesmith.store import mounted, mounts, open_store
 from treesmith.ui import listing
 from treesmith.verbs.declare import Asked
 
@@ -11,7 +11,7 @@ def mount(asked: Asked, tree: str, dir: str) -> None:
 
 
 def umount(asked: Asked, tree: str) -> None:
-    mounted = mounts.find(open_store(asked.store), tree)
-    mounts.unmount(mounted)
+    found = mounted.find(open_store(asked.store), tree)
+    mounts.unmount(found)
     if not asked.quiet:
-        listing.say(f"{mounted.name or '@' + mounted.id} is no longer on {mounted.place}")
+        listing.say(f"{found.name or '@' + found.id} is no longer on {found.place}")

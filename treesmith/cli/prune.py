@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from treesmith.errors import Error
 from treesmith.launch import containers, kept
-from treesmith.store import mounts, open_store
+from treesmith.store import mounted, open_store
 from treesmith.store.prune import Policy, Removal, apply, plan
 from treesmith.ui import listing
 from treesmith.ui.words import size
@@ -41,7 +41,7 @@ def prune(
     )
     if not dry_run:
         containers.recover()
-        mounts.recover()
+        mounted.recover()
     logs = kept.ended(store.path)
     removals = plan(store, policy)
     removals += [Removal(record["name"], "the log of a container that has ended", kept.size(record)) for record in logs]

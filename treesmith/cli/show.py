@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from treesmith.cli.trees import origin
-from treesmith.store import Store, Tree, mounts, open_store
+from treesmith.store import Store, Tree, mounted, open_store
 from treesmith.ui import listing
 from treesmith.ui.words import moment
 from treesmith.verbs.declare import Asked
@@ -43,7 +43,7 @@ def _shown(store: Store, tree: Tree) -> list[tuple[str, str]]:
         ("labels", _table(tree.labels)),
         ("backend", store.backend.name),
         ("home", tree.home),
-        ("mounted", mounts.where(tree.id)),
+        ("mounted", mounted.where(tree.id)),
     ]
 
 

@@ -81,9 +81,9 @@ def path(asked: "Asked", tree: str) -> None:
     if store.backend.traits.host_path:
         print(f"{found.home}/root")
         return
-    from treesmith.store import mounts
+    from treesmith.store import mounted
 
-    at = mounts.where(found.id)
+    at = mounted.where(found.id)
     if not at:
         raise Error(
             f"{found.title} has no path of its own",
@@ -95,9 +95,11 @@ def path(asked: "Asked", tree: str) -> None:
 
 def snapshot(asked: "Asked", source: str, name: str) -> None:
     store = open_store(asked.store)
-    made = store.snapshot(store.find(source), name)
+    stood: list[float] = []
+    made = store.snapshot(store.find(source), name, stood=stood.append)
     if not asked.quiet:
-        listing.say(f"{made.title} is a writable copy of {source}")
+        cost = f", which was frozen for {stood[0]:.0f} ms" if stood else ""
+        listing.say(f"{made.title} is a writable copy of {source}{cost}")
 
 
 def rename(asked: "Asked", old: str, new: str) -> None:

@@ -16,7 +16,7 @@ import time
 from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.linux.process import began
 from treesmith.names import nearest
-from treesmith.sandbox import leftovers
+from treesmith.sandbox import leftovers, standstill
 from treesmith.store import locks, records
 
 TYPE_CHECKING = False
@@ -195,6 +195,7 @@ class Watch:
 
 def recover() -> None:
     """Kill and remove what killed supervisors left: processes, cgroups, ids, records. For verbs that write."""
+    standstill.recover()
     leftovers.clear()
     for path in _paths():
         try:

@@ -8,6 +8,7 @@ from treesmith.launch import containers
 from treesmith.linux.process import send_signal
 from treesmith.sandbox import cgroup
 from treesmith.sandbox.process import deliver
+from treesmith.sandbox.standstill import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def stop(record: "dict[str, Any]", number: int, timeout: float) -> bool:
         try:
             deliver(record["pid"], pidfd, number)
             if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
-                cgroup.freeze(record["cgroup"], False)
+                with Turn(record["id"]):
+                    cgroup.freeze(record["cgroup"], False)
             obeyed = bool(poll.poll(timeout * 1000))
             if not obeyed:
                 kill(pidfd)
@@ -52,6 +54,8 @@ def freeze(record: "dict[str, Any]", frozen: bool) -> None:
     path = record["cgroup"]
     if not path:
         raise Error(f"{record['name']} cannot be frozen", "this machine lets nobody make a cgroup for it")
-    if not cgroup.freeze(path, frozen) and frozen:
+    with Turn(record["id"]):
+        if cgroup.freeze(path, frozen) or not frozen:
+            return
         cgroup.freeze(path, False)
         raise Error(f"{record['name']} does not freeze", "a process inside waits for a device")

@@ -13,6 +13,7 @@ from treesmith.names import throwaway
 from treesmith.sandbox import cgroup, signals
 from treesmith.sandbox.enter import enter
 from treesmith.sandbox.sandbox import PATH, Sandbox
+from treesmith.sandbox.standstill import Turn
 from treesmith.sandbox.start import start
 
 TYPE_CHECKING = False
@@ -158,6 +159,8 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
     mask = signals.block()
     try:
         pidfd = containers.hold(record)
+        if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
+            Turn(record["id"]).close()  # maybe only while it is copied
         if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
             raise BusyError(f"{record['name']} is frozen", hint=f"treesmith thaw {record['name']}")
         inside = record["inside"]

@@ -57,17 +57,28 @@ def kill(path: str) -> None:
 
 def freeze(path: str, frozen: bool) -> bool:
     """Stop everything inside where it is, or let it go on: cgroup.freeze. False: it does not stop within 10 s."""
-    with open(f"{path}/cgroup.freeze", "w") as file:
-        file.write(str(int(frozen)))
-    for _ in range(5000):
+    try:
+        with open(f"{path}/cgroup.freeze", "w") as file:
+            file.write(str(int(frozen)))
+    except FileNotFoundError:
+        if frozen:
+            raise
+    for delay in (*[0.0001] * 100, *[0.002] * 5000):
         if is_frozen(path) == frozen:
             return True
-        time.sleep(0.002)
+        if not os.path.exists(path):
+            break
+        time.sleep(delay)
     return False
 
 
 def is_frozen(path: str) -> bool:
     return _counters(f"{path}/cgroup.events").get("frozen") == 1
+
+
+def is_populated(path: str) -> bool:
+    """Does anything run in it?"""
+    return _counters(f"{path}/cgroup.events").get("populated") == 1
 
 
 def usage(path: str) -> "tuple[int | None, int | None, int | None]":

@@ -32,6 +32,16 @@ def clear(tree: str = "", run: str = ids.RUN) -> int:
     return len(found)
 
 
+def running(tree: str) -> "str | None":
+    """The cgroup's folder of the sandbox that runs in a tree, whose lock somebody holds; "" if it has none. None: no
+    sandbox does."""
+    found = [note for note in map(_Note, ids.notes()) if note.tree == tree]
+    if not found:
+        return None
+    folders = [cgroup.base() + note.cgroup for note in found if note.cgroup and cgroup.base()]
+    return next((folder for folder in folders if cgroup.is_populated(folder)), "")
+
+
 class _Note:
     """What `start` left: up to three lines, of which the last may be missing."""
 

@@ -2,7 +2,7 @@
 
     locks/store            the writers' lock: whoever changes names, keys, or what lies in trees/
     locks/ID               a tree. Shared: to fork, launch or keep a sealed one. Exclusive: to run, seal, change or
-                           remove it, and to fork a writable one.
+                           remove it, and to fork a writable one; a fork of one that runs takes none (staging.py).
     staging/BOOTID-ID.lock a tree that is being made, or a change of several steps: whoever finds it free clears up
 
 Rules.
@@ -21,9 +21,6 @@ import fcntl
 import os
 import time
 
-from treesmith.errors import BusyError
-
-MOUNTS = "/run/treesmith/mounts"  # see mounts.py
 _PATIENCE = 10  # ms: whoever only looks whether a lock is free holds it for some microseconds
 
 
@@ -120,20 +117,3 @@ def wait(path: str) -> Lock:
         os.close(fd)
         raise
     return Lock(path, fd)
-
-
-def unmounted(id: str) -> None:
-    """Before a tree's exclusive lock: a mount whose holder died without unmounting holds no lock, and goes first."""
-    if os.path.lexists(f"{MOUNTS}/{id}"):
-        from treesmith.store.mounts import settle
-
-        settle(id)
-
-
-def busy(what: str, id: str) -> BusyError:
-    from treesmith.store.mounts import where
-
-    place = where(id)
-    if place:
-        return BusyError(f"{what} is in use", f"it is mounted on {place}", f"treesmith umount {what}")
-    return BusyError(f"{what} is in use", "it is running, or being forked, sealed or removed", "try again afterwards")

@@ -1,16 +1,11 @@
-"""Trees mounted on the host, for people to look into, each by a small process that holds the tree's lock as long.
+"""Mounting trees on the host, each by a small process that holds the tree's lock and the record's (see mounted.py)."""
 
-RUN/ID is a mount's record. Its lock is held while the holder lives, which goes when the mount does, whoever unmounts
-it. A record that nobody holds is a dead holder's: `settle` unmounts what it left before the tree is used again.
-"""
-
-import errno
 import os
 
-from treesmith.errors import BusyError, Error, NotFoundError, UsageError
+from treesmith.errors import BusyError, Error, UsageError
 from treesmith.linux.mount import RDONLY, move_mount, set_attributes, umount
-from treesmith.store import locks, records
-from treesmith.store.locks import MOUNTS as RUN
+from treesmith.store import locks
+from treesmith.store.mounted import NOFOLLOW, RUN, Mounted, busy, clear, drop, take_down, unescaped, where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,40 +13,7 @@ if TYPE_CHECKING:
     from treesmith.store.store import Store
 
 PLACES = "/run/treesmith/mnt"  # where trees are mounted that were given no directory
-_NOFOLLOW = 8  # umount2(2)
 _PATIENCE = 500  # times 10 ms: how long a holder may take to see that its mount is gone
-
-
-class Mounted:
-    """A mount's record. place: absolute directory. own: the directory was made for it. number: the mount's id as in
-    mountinfo; device, inode: its root's."""
-
-    __slots__ = ("device", "id", "inode", "name", "number", "own", "place")
-
-    def __init__(self, id: str, name: str, place: str, own: bool, number: int, device: int, inode: int) -> None:
-        self.id = id
-        self.name = name
-        self.place = place
-        self.own = own
-        self.number = number
-        self.device = device
-        self.inode = inode
-
-    def exists(self) -> bool:
-        """Is it there, and the uppermost on its directory?"""
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            rows = [line.split(" ", 5) for line in file]
-        here = [int(row[0]) for row in rows if _unescaped(row[4]) == self.place]
-        if self.number not in here:
-            return False
-        if here[-1] != self.number:
-            raise BusyError(f"something else is mounted over {self.place}", hint="unmount that first")
-        status = os.stat(self.place)
-        return (status.st_dev, status.st_ino) == (self.device, self.inode)
-
-    def write(self) -> None:
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        records.write_file(f"{RUN}/{self.id}", records.encode(fields), durable=False)
 
 
 def mount(store: "Store", tree: "Tree", place: str = "") -> str:
@@ -73,15 +35,15 @@ def mount(store: "Store", tree: "Tree", place: str = "") -> str:
     try:
         record = locks.attempt(f"{RUN}/{tree.id}", exclusive=True)
         if not record:
-            raise locks.busy(tree.title, tree.id)
-        _clear(tree.id)
+            raise busy(tree.title, tree.id)
+        clear(tree.id)
         if own:
             _folder(place)
         mounted = _attach(store, store.read(tree.id, tree.name), place, own)
         try:
             _leave_holder(mounted, lock, record)
         except BaseException:
-            umount(place, _NOFOLLOW)
+            umount(place, NOFOLLOW)
             raise
     except BaseException:
         if record:
@@ -96,7 +58,7 @@ def mount(store: "Store", tree: "Tree", place: str = "") -> str:
 def unmount(mounted: Mounted) -> None:
     """Returns when the tree is free again. BusyError: somebody uses a file of it."""
     if mounted.exists():
-        _umount(mounted)
+        take_down(mounted)
     path = f"{RUN}/{mounted.id}"
     for _ in range(_PATIENCE):
         try:
@@ -104,119 +66,9 @@ def unmount(mounted: Mounted) -> None:
         except FileNotFoundError:
             return
         if record:
-            _drop(mounted, record)
+            drop(mounted, record)
             return
     raise BusyError(f"whoever mounted {mounted.name or mounted.id} does not let go of it", hint=f"see: fuser {path}")
-
-
-def find(store: "Store", what: str) -> Mounted:
-    """The mount of a tree, or the one on a directory (which has a / in it). NotFoundError: there is none."""
-    if "/" in what:
-        place = os.path.realpath(what)
-        found = [mounted for mounted in mounts() if mounted.place == place]
-        what = place
-    else:
-        id = store.identify(what)
-        found = [mounted for mounted in mounts() if mounted.id == id]
-    if not found:
-        raise NotFoundError(f"{what} is not mounted by treesmith", hint="what is mounted: findmnt, treesmith show TREE")
-    return found[0]
-
-
-def mounts() -> "list[Mounted]":
-    """Every record, its holder alive or not."""
-    return [mounted for mounted in map(_read, _ids()) if mounted]
-
-
-def _ids() -> "list[str]":
-    try:
-        return sorted(os.listdir(RUN))
-    except FileNotFoundError:
-        return []
-
-
-def where(id: str) -> str:
-    """The directory that the tree is mounted on, "" if it is not."""
-    try:
-        held = locks.attempt(f"{RUN}/{id}", exclusive=True, create=False, patience=0)
-    except FileNotFoundError:
-        return ""
-    if held:
-        held.close()
-        return ""
-    mounted = _read(id)
-    return mounted.place if mounted else ""
-
-
-def settle(id: str) -> None:
-    """Unmount what a dead holder left of a tree, before somebody else writes to it. BusyError: it is in use."""
-    path = f"{RUN}/{id}"
-    if not os.path.lexists(path):
-        return
-    try:
-        record = locks.attempt(path, exclusive=True, create=False)
-    except FileNotFoundError:
-        return
-    if not record:
-        return  # a live one: the tree's own lock says so
-    try:
-        _clear(id)
-        record.remove()
-    finally:
-        record.close()
-
-
-def recover() -> None:
-    """`settle` everything that dead holders left, but what is in use."""
-    for id in _ids():
-        try:
-            settle(id)
-        except BusyError:
-            pass
-
-
-def _clear(id: str) -> None:
-    """What a dead holder's record speaks of; the record's lock is held."""
-    mounted = _read(id)
-    if mounted:
-        if mounted.exists():
-            _umount(mounted)
-        _remove_place(mounted)
-
-
-def _drop(mounted: Mounted, record: locks.Lock) -> None:
-    _remove_place(mounted)
-    record.remove()
-
-
-def _remove_place(mounted: Mounted) -> None:
-    if mounted.own:
-        try:
-            os.rmdir(mounted.place)
-        except OSError:
-            pass  # somebody put something there, or took it away
-
-
-def _umount(mounted: Mounted) -> None:
-    try:
-        umount(mounted.place, _NOFOLLOW)
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise BusyError(
-                f"{mounted.name or mounted.id} is in use on {mounted.place}",
-                "a process has a file open there, or stands in it",
-                f"which: fuser -vm {mounted.place}",
-            ) from None
-        raise
-
-
-def _read(id: str) -> "Mounted | None":
-    """None: there is no such record, or it was cut off while it was written (before anything was mounted)."""
-    try:
-        fields = records.parse(records.read_file(f"{RUN}/{id}"))
-        return Mounted(**fields)
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _checked(store: "Store", place: str) -> str:
@@ -289,7 +141,7 @@ def _hold(mounted: Mounted, lock: locks.Lock, record: locks.Lock) -> None:
     def terminated(*_: object) -> None:
         """The machine goes down, or somebody is in a hurry: unmount if nobody is inside, else stay."""
         try:
-            umount(mounted.place, _NOFOLLOW)
+            umount(mounted.place, NOFOLLOW)
         except OSError:
             pass
 
@@ -313,7 +165,7 @@ def _hold(mounted: Mounted, lock: locks.Lock, record: locks.Lock) -> None:
     while _there(table, mounted):
         poll.poll()
     lock.close()
-    _drop(mounted, record)
+    drop(mounted, record)
 
 
 def _there(table: int, mounted: Mounted) -> bool:
@@ -324,12 +176,4 @@ def _there(table: int, mounted: Mounted) -> bool:
         text += part
     rows = [line.split(b" ", 5) for line in text.splitlines()]
     place = os.fsencode(mounted.place)
-    return any(int(row[0]) == mounted.number and os.fsencode(_unescaped(os.fsdecode(row[4]))) == place for row in rows)
-
-
-def _unescaped(field: str) -> str:
-    """mountinfo writes space, tab, newline and backslash as \\ooo."""
-    if "\\" not in field:
-        return field
-    first, *rest = field.split("\\")
-    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
+    return any(int(row[0]) == mounted.number and os.fsencode(unescaped(os.fsdecode(row[4]))) == place for row in rows)

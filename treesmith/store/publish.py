@@ -47,6 +47,7 @@ def publish(
     else:
         records.sync_folder(stage.home)
     with store.writing():
+        stage.check()
         old = store.named(name) if name else ""
         if old and not replace:
             raise name_taken(name)

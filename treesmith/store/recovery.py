@@ -9,6 +9,7 @@ import os
 
 from treesmith.names import is_id
 from treesmith.sandbox import leftovers as containers
+from treesmith.sandbox import standstill
 from treesmith.store import index, locks, records
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ def settle(store: "Store", thorough: bool = False) -> None:
             dead[entry] = None
     if not (dead or thorough):
         return
+    _try(standstill.recover)
     for entry, lock in dead.items():
         id = entry.rpartition("-")[2]
         done = _try(containers.clear, id) and _try(_drop_staging, store, entry, id) and _try(_finish, store, id)

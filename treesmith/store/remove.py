@@ -6,7 +6,7 @@ import os
 from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.names import new_id
 from treesmith.sandbox import leftovers
-from treesmith.store import index, locks, records
+from treesmith.store import index, locks, mounted, records
 from treesmith.store.records import Damaged, Tree
 
 TYPE_CHECKING = False
@@ -71,10 +71,10 @@ class Going:
 
     def take(self, tree: "Tree | Damaged") -> None:
         """Lock it. BusyError if it is in use."""
-        locks.unmounted(tree.id)
+        mounted.settle(tree.id)
         lock = locks.attempt(f"{self._store.path}/locks/{tree.id}", exclusive=True)
         if not lock:
-            raise locks.busy(tree.title, tree.id)
+            raise mounted.busy(tree.title, tree.id)
         self.taken.append((tree, lock))
         leftovers.clear(tree.id)
 

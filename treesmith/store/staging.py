@@ -2,8 +2,9 @@
 
 import os
 
+from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.names import new_id
-from treesmith.store import locks, records
+from treesmith.store import locks, mounted, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Stage:
     longer takes his own before.
     """
 
-    __slots__ = ("_held", "_lock", "_store", "home", "id", "layout", "published", "source", "wrote")
+    __slots__ = ("_held", "_lock", "_seen", "_store", "home", "id", "layout", "published", "source", "stood", "wrote")
 
     def __init__(self, store: "Store") -> None:
         self._store = store
@@ -30,6 +31,8 @@ class Stage:
         self.layout: Layout = {}
         self.source: str | None = None  # the id of the tree that this is a fork of
         self.wrote = False  # file data was written on making it
+        self.stood = 0.0  # for so many ms what ran in the source was frozen
+        self._seen: Layout | None = None  # of a source that is not locked
         self.published = False
         boot = records.read_file(_BOOT_ID)[:8]
         while True:
@@ -51,9 +54,16 @@ class Stage:
         self.wrote = True
 
     def fork(self, tree: "Tree", throwaway: bool = False) -> None:
-        """A copy-on-write copy of `tree`, which is locked until the stage is closed. BusyError if it cannot be."""
+        """A copy-on-write copy of `tree`, which is locked until the stage is closed; or which runs, if it is writable
+        and this no throwaway. BusyError if it can be neither."""
         store = self._store
-        self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+        try:
+            self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+        except BusyError as error:
+            if tree.sealed or throwaway:
+                raise
+            self._fork_running(tree, error)
+            return
         source = store.read(tree.id)
         result = store.backend.fork(source, self.id, self.home, throwaway)
         self.layout, self.wrote, self.source = result.child, result.wrote, source.id
@@ -63,6 +73,43 @@ class Stage:
                 source = store.read(tree.id)
                 source.layout = result.source
                 records.replace(source)
+
+    def _fork_running(self, tree: "Tree", busy: BusyError) -> None:
+        """Of a tree whose lock is held by who runs it. Whatever may happen to it meanwhile, `check` will tell."""
+        from treesmith.sandbox import leftovers
+
+        store, folder = self._store, leftovers.running(tree.id)
+        if store.backend.traits.live == "atomic":
+            if folder is None and not mounted.where(tree.id):
+                raise busy
+            self._copy_running(tree)
+            return
+        if folder is None:
+            raise busy
+        if not folder:
+            raise Error(f"{tree.title} runs and cannot be frozen", "this machine lets nobody make a cgroup for it")
+        from treesmith.sandbox.standstill import Standstill
+
+        with Standstill(tree.id, folder) as still:
+            self._copy_running(tree)
+            still.check()
+        self.stood = still.took
+
+    def _copy_running(self, tree: "Tree") -> None:
+        source = self._store.read(tree.id, tree.name)
+        result = self._store.backend.fork(source, self.id, self.home, running=True)
+        self.layout, self.wrote, self.source, self._seen = result.child, result.wrote, source.id, source.layout
+
+    def check(self) -> None:
+        """The writers' lock is held. BusyError: the source was not locked, and is no more what it was."""
+        if self._seen is None or not self.source:
+            return
+        try:
+            if self._store.read(self.source).layout == self._seen:
+                return
+        except NotFoundError:
+            pass
+        raise BusyError(f"@{self.source} was changed while it was copied", hint="try again")
 
     def hold(self, lock: locks.Lock) -> None:
         """Keep a lock for as long as this stage lasts."""

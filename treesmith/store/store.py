@@ -5,7 +5,7 @@ import os
 
 from treesmith.errors import Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
-from treesmith.store import index, locks, records
+from treesmith.store import index, locks, mounted, records
 from treesmith.store.place import default_path
 from treesmith.store.records import Damaged, Tree
 from treesmith.store.staging import Stage
@@ -167,10 +167,10 @@ class Store:
         home = f"{self.path}/trees/{id}"
         if is_id(id) and os.path.lexists(home):
             if exclusive:
-                locks.unmounted(id)
+                mounted.settle(id)
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
-                raise locks.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
+                raise mounted.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
             try:
                 if os.path.lexists(home):
                     from treesmith.sandbox import leftovers
@@ -239,9 +239,18 @@ class Store:
             self, stage, kind, name, key, recipe, list(steps), launch or {}, labels or {}, sealed, replace, flush
         )
 
-    def snapshot(self, source: Tree, name: str, labels: "dict[str, str] | None" = None) -> Tree:
-        """A writable copy-on-write tree named `name`. BusyError if `source` is writable and running; Error if the name
-        is taken."""
+    def snapshot(
+        self,
+        source: Tree,
+        name: str,
+        labels: "dict[str, str] | None" = None,
+        stood: "Callable[[float], None]" = lambda milliseconds: None,
+    ) -> Tree:
+        """A writable copy-on-write tree named `name`. Error if the name is taken; BusyError if `source` is in use, but
+        not by a container.
+
+        stood: told for how many ms what runs in `source` was frozen, if it was.
+        """
         check_name(name)
         if self.named(name):
             from treesmith.store.publish import name_taken
@@ -249,6 +258,8 @@ class Store:
             raise name_taken(name)
         with self.stage() as stage:
             stage.fork(source)
+            if stage.stood:
+                stood(stage.stood)
             return self.publish(
                 stage, "snapshot", name, recipe=source.recipe, steps=source.steps, launch=source.launch,
                 labels=labels, replace=False, flush=stage.wrote,
