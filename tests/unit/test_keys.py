@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
 def step(folder: Path, kind: str, **changes: Any) -> Step:
     path = folder / "test.toml"
     path.write_text(f"[[step]]\n{kind} = {{}}\n")
-    return replace(Step(1, kind, dict(KINDS[kind][0]), str(path), str(folder), network=True), **changes)
+    return Step(1, kind, dict(KINDS[kind][0]), str(path), str(folder), network=True)._replace(**changes)
 
 
 def key(made: Step, parent: str = "p", **setting: Any) -> str:
@@ -197,7 +196,7 @@ def test_nothing_changed(folder: Path, kind: str) -> None:
     (folder / "not named").touch()
     assert key(step(folder, kind)) == before
     assert key(step(folder, kind, name="another", number=7)) == before
-    assert key(replace(step(folder, kind), options=dict(reversed(KINDS[kind][0].items())))) == before
+    assert key(step(folder, kind)._replace(options=dict(reversed(KINDS[kind][0].items())))) == before
     moved = folder.with_name(folder.name + "-moved")
     shutil.copytree(folder, moved, symlinks=True)
     if kind != "debootstrap":  # a folder's mirror is written into the tree's sources.list
@@ -211,14 +210,14 @@ def test_what_all_kinds_have_in_common(folder: Path, kind: str) -> None:
         key(made),
         key(made, parent="q"),
         key(made, arch="aarch64"),
-        key(replace(made, network=False)),
-        key(replace(made, env={"A": "1"})),
-        key(replace(made, env={"A": "2"})),
-        key(replace(made, env={"A": "1", "B": "1"})),
-        key(replace(made, secrets=("TOKEN",))),
+        key(made._replace(network=False)),
+        key(made._replace(env={"A": "1"})),
+        key(made._replace(env={"A": "2"})),
+        key(made._replace(env={"A": "1", "B": "1"})),
+        key(made._replace(secrets=("TOKEN",))),
     ]
     assert len(set(keys)) == len(keys)
-    assert key(replace(made, env={"B": "1", "A": "1"})) == keys[6]
+    assert key(made._replace(env={"B": "1", "A": "1"})) == keys[6]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -237,7 +236,7 @@ def test_kinds_with_the_same_options_differ(folder: Path) -> None:
 def test_drivers_and_their_versions(folder: Path) -> None:
     made = step(folder, "debootstrap")
     facts = {
-        name: gather(replace(made, driver=name), Setting("x86_64")).facts for name in ("debootstrap", "mmdebstrap")
+        name: gather(made._replace(driver=name), Setting("x86_64")).facts for name in ("debootstrap", "mmdebstrap")
     }
     assert {name: str(fact["driver"]).split()[0] for name, fact in facts.items()} == {name: name for name in facts}
     assert key_of("", facts["debootstrap"]) != key_of("", facts["mmdebstrap"])
@@ -249,7 +248,7 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
     made = step(folder, "run")
     before = key(made)
     module = steps.kind("run")
-    monkeypatch.setattr(module, "schema", replace(module.schema, revision=2))
+    monkeypatch.setattr(module, "schema", module.schema._replace(revision=2))
     assert key(made) != before
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def recipe(name: str, *facts: Mapping[str, Any], base: str = "", **fields: Any) 
         inputs.append(Inputs(own, pinned))
     from_base = Base(base) if base else None
     made = Recipe(name, f"/r/{name}.toml", "", "x86_64", from_base, {}, tuple(steps), {}, "digest")
-    return replace(made, **fields), inputs
+    return made._replace(**fields), inputs
 
 
 class Store:
@@ -203,7 +202,7 @@ def test_a_tree_that_is_gone() -> None:
     store = Store()
     first = store.build([BASE])
     store.present.pop(first.actions[0].key)
-    store.held["base"] = replace(store.held["base"], key="other")
+    store.held["base"] = store.held["base"]._replace(key="other")
     assert said(store.plan([BASE])) == [
         "make: base: step 1: debootstrap: its tree is gone",
         "make: base: tree base: changed",
@@ -213,18 +212,18 @@ def test_a_tree_that_is_gone() -> None:
 def test_launch_defaults_and_the_recipes_name_are_the_trees_not_the_steps() -> None:
     store = Store()
     store.build([BASE])
-    changed = (replace(BASE[0], launch={"user": "app"}), BASE[1])
+    changed = (BASE[0]._replace(launch={"user": "app"}), BASE[1])
     made = store.plan([changed])
     assert said(made) == [
         "keep: base: step 1: debootstrap: unpinned, less than a minute old",
         "make: base: tree base: changed",
     ]
-    other = (replace(BASE[0], name="other"), BASE[1])
+    other = (BASE[0]._replace(name="other"), BASE[1])
     assert [action.verb for action in store.plan([other]).actions] == ["keep", "make"]
     # A base's defaults are not what its children's steps are made of, but they inherit them.
     chain = [changed, app(launch={"chdir": "/x", "env": {"B": "2"}})]
     assert store.build(chain).result.launch == {"user": "app", "chdir": "/x", "env": {"B": "2"}}
-    again = store.plan([(replace(BASE[0], launch={"user": "me", "env": {"A": "1", "B": "1"}}), BASE[1]), chain[1]])
+    again = store.plan([(BASE[0]._replace(launch={"user": "me", "env": {"A": "1", "B": "1"}}), BASE[1]), chain[1]])
     assert [action.verb for action in again.actions] == ["keep", "skip", "keep", "keep", "make"]
     assert again.result.launch == {"user": "me", "chdir": "/x", "env": {"A": "1", "B": "2"}}
 
@@ -271,7 +270,7 @@ def test_the_asked_for_trees_name_is_not_taken_from_others() -> None:
         store.plan([with_suite("trixie")])
     assert said(store.plan([with_suite("trixie")], Wish(name="mine")))[-1] == "make: base: tree mine: not built yet"
     assert store.plan([with_suite("trixie")], Wish(replace=True)).result.reason == "replaces another build"
-    elsewhere = (replace(BASE[0], path="/else/base.toml"), BASE[1])
+    elsewhere = (BASE[0]._replace(path="/else/base.toml"), BASE[1])
     with pytest.raises(Error, match=r"base was built from /r/base\.toml"):
         store.plan([elsewhere])
     store.held["base"] = Held("1" * 16, "k", "snapshot")

@@ -4,7 +4,6 @@ While a step's tree is forked for the next step its stage stays open: its lock k
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -155,6 +154,8 @@ class _Work:
 
     def _failed(self, action: Action, error: Error, log: str) -> Error:
         """The log outlives the stage; the next failure of the same step replaces it."""
+        import shutil  # 2 ms that a build which goes well need not pay
+
         assert action.step
         folder = f"{self.store.path}/cache/logs"
         os.makedirs(folder, 0o700, exist_ok=True)

@@ -8,8 +8,7 @@ sealed fork of its last step that carries the launch defaults; the next recipe's
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from treesmith.errors import Error
 from treesmith.plan.explain import age, difference
@@ -20,16 +19,14 @@ from treesmith.steps.inputs import key_of
 _TREE_DOMAIN = b"treesmith tree 1"
 
 
-@dataclass(frozen=True)
-class Present:
+class Present(NamedTuple):
     """A tree that the store has under a key."""
 
     id: str
     created: int  # unix seconds
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """The tree that holds a name: these fields of its record."""
 
     id: str
@@ -39,8 +36,7 @@ class Held:
     steps: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """What the user asked for besides the recipe."""
 
     name: str = ""  # --name; "": the recipe's
@@ -49,8 +45,7 @@ class Wish:
     max_age: int | None = None  # --max-age, seconds: the same, if it is older
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """One unit of the line. `verb` "keep": it is there. "make": it will be made. "skip": not there and not needed."""
 
     verb: Literal["keep", "make", "skip"]
@@ -61,7 +56,7 @@ class Action:
     reason: str  # "" for what is kept without anything to say
     tree: str = ""  # id of the kept tree
     name: str = ""  # of a recipe's tree; "": it gets none, its child's `parent` keeps it
-    launch: Mapping[str, Any] = field(default_factory=dict)  # of a recipe's tree: its defaults, inherited ones too
+    launch: Mapping[str, Any] = {}  # of a recipe's tree: its defaults, inherited ones too
 
     @property
     def title(self) -> str:
@@ -72,8 +67,7 @@ class Action:
         return f"{self.verb}: {self.recipe.name}: {self.title}" + (f": {self.reason}" if self.reason else "")
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     actions: tuple[Action, ...]
 
     @property
@@ -140,14 +134,14 @@ def plan(
     for index, unit in enumerate(line):
         action = Action("keep", unit.recipe, unit.step, unit.inputs, unit.key, "", there[index])
         if unit.step is None:
-            action = replace(action, name=names[unit.depth], launch=unit.launch)
+            action = action._replace(name=names[unit.depth], launch=unit.launch)
         if index >= first:
             reason = stale[index] or _why(unit, names, held, previous)
-            action = replace(action, verb="make", reason=reason)
+            action = action._replace(verb="make", reason=reason)
         elif not there[index]:
-            action = replace(action, verb="skip", reason="what follows it is there")
+            action = action._replace(verb="skip", reason="what follows it is there")
         elif unit.inputs and not unit.inputs.pinned:
-            action = replace(action, reason=f"unpinned, {age(now - born[unit.key])} old")
+            action = action._replace(reason=f"unpinned, {age(now - born[unit.key])} old")
         actions.append(action)
     return Plan(tuple(actions))
 
@@ -171,8 +165,7 @@ def entry(action: Action, tree: str, created: int, made: Mapping[str, Any]) -> d
     }
 
 
-@dataclass(frozen=True)
-class _Unit:
+class _Unit(NamedTuple):
     depth: int  # which recipe of the chain
     recipe: Recipe
     step: Step | None

@@ -4,10 +4,9 @@ Every error is a UsageError that names file and line, and the nearest word that 
 """
 
 import os
-import platform
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from treesmith.errors import Error, NotFoundError, UsageError
 from treesmith.recipe.defaults import merged
@@ -18,8 +17,7 @@ from treesmith.steps.lines import line_in
 _LARGEST = 1 << 20  # bytes; a recipe is written by hand
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """A recipe as a listing shows it; `wrong` is what keeps it from being used."""
 
     name: str
@@ -97,14 +95,14 @@ def _text(found: Found) -> str:
 
 def _with_arch(made: Sequence[Recipe]) -> tuple[Recipe, ...]:
     """Base first: each has its base's architecture, the first the machine's, unless it says its own."""
-    arch = platform.machine()
+    arch = os.uname().machine
     result: list[Recipe] = []
     for recipe in made:
         if result and recipe.arch and recipe.arch != arch:
             line = line_in(recipe.path, ("arch",))
             raise UsageError(f"{recipe.path}:{line}: arch is {recipe.arch}, but {result[-1].name}'s is {arch}")
         arch = recipe.arch or arch
-        result.append(replace(recipe, arch=arch))
+        result.append(recipe._replace(arch=arch))
     return tuple(result)
 
 

@@ -5,8 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from treesmith import steps
 from treesmith.errors import NotFoundError, UsageError
@@ -30,16 +29,14 @@ ARCHITECTURES = {
 _SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(NamedTuple):
     """`from`: another recipe, and values for its variables."""
 
     reference: str
-    set: Mapping[str, Value] = field(default_factory=dict)
+    set: Mapping[str, Value] = {}
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     name: str
     path: str  # absolute, of the .toml
     description: str
@@ -61,12 +58,11 @@ class Recipe:
         return {"name": self.name, "path": self.origin, "set": chosen, "digest": self.digest}
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Values for a recipe's variables: typed, from another recipe's `from`, or texts, from --set."""
 
-    typed: Mapping[str, Value] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, Value] = {}
+    texts: Mapping[str, str] = {}
     place: str = ""  # FILE:LINE of the `from` that sets them
 
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import treesmith
 from treesmith.errors import NotFoundError, UsageError
@@ -13,8 +13,7 @@ SHIPPED = os.path.realpath(os.path.join(os.path.dirname(treesmith.__file__), "re
 SYSTEM = "/etc/treesmith/recipes"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     name: str
     path: str  # of the .toml
     shadowed: bool = False  # a folder that is asked earlier has one of this name

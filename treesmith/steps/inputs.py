@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from treesmith.steps.schema import Value
 from treesmith.steps.step import Step
@@ -17,14 +17,12 @@ from treesmith.steps.step import Step
 _DOMAIN = b"treesmith step 1"
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     facts: Mapping[str, Value]
     pinned: bool  # nothing outside the facts (a mirror's state, an index) decides what the step makes
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """What surrounds a step while its inputs are gathered."""
 
     arch: str  # the machine's word: x86_64, aarch64

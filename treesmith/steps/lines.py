@@ -4,8 +4,8 @@ import re
 
 Path = tuple[str | int, ...]  # as one indexes the parsed document: ("step", 0, "apt", "packages")
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_HEADER = r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]"
+_KEY = r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 
 
 def line_in(file: str, path: Path) -> int:
@@ -35,7 +35,7 @@ def _places(text: str) -> dict[Path, int]:
         if quote:
             quote = "" if line.count(quote) % 2 else quote
             continue
-        header, key = _HEADER.match(line), _KEY.match(line)
+        header, key = re.match(_HEADER, line), re.match(_KEY, line)
         if header:
             names = _split(header[2])
             if header[1] == "[[":

@@ -4,7 +4,7 @@ certificate authority. None of it is in a key or stays in a tree.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from treesmith.steps.room import PASSING
 
@@ -19,8 +19,7 @@ _TOLD_BY = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Outfit:
+class Outfit(NamedTuple):
     env: Mapping[str, str]
     files: tuple[tuple[str, bytes], ...]  # to be laid over paths inside
 

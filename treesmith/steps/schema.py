@@ -1,8 +1,7 @@
 """What a kind of step accepts, as data: recipes are checked against it, and an editor's JSON Schema is made from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -31,8 +30,7 @@ _SAID: dict[Type, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option of a kind. A `default` of None: absent unless it is given."""
 
     type: Type
@@ -75,8 +73,7 @@ class Option:
         return False
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(NamedTuple):
     """A kind of step. `main` is the option that `KIND = VALUE` gives; "" if the kind takes a table only."""
 
     kind: str

@@ -3,15 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from treesmith.errors import UsageError
 from treesmith.steps.lines import line_in
 from treesmith.steps.schema import Value
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     number: int  # from 1, within its recipe
     kind: str
     options: Mapping[str, Value]  # defaults filled in; what is absent is not there
@@ -19,7 +18,7 @@ class Step:
     folder: str
     driver: str = "auto"
     network: bool = False
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()  # names; the values are in no key, tree or record
     name: str = ""  # for messages; not in the key
 
@@ -42,7 +41,7 @@ class Step:
         value = self.options.get(option, ())
         return value if isinstance(value, tuple) else (str(value),)
 
-    def count(self, option: str) -> int:
+    def integer(self, option: str) -> int:
         """An integer option, or 0."""
         return int(self.text(option) or 0)
 

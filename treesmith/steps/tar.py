@@ -27,7 +27,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     path = host_path(step, "file")
     if not os.path.isfile(path):
         raise step.error(f"{step.text('file')} is not a file", "file")
-    if step.count("strip") < 0:
+    if step.integer("strip") < 0:
         raise step.error("strip cannot be negative", "strip")
     return Inputs(file_facts(path, f"file {step.text('file')}"), pinned=True)
 
@@ -39,5 +39,5 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     if wanted and wanted != digest:
         raise Error(f"{step.text('file')} is not the file that was meant", f"its SHA-256 is {digest}")
     with room.root() as root, open(path, "rb") as file:
-        count = unpack(file, root, step.text("to"), step.count("strip"))
+        count = unpack(file, root, step.text("to"), step.integer("strip"))
     return {"sha256": digest, "entries": count}

@@ -3,29 +3,29 @@
 import re
 
 # What is said of a line, and the line. apt and dpkg; debootstrap and mmdebstrap; pip; npm.
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("downloading", re.compile(r"Get:\d+ \S+ \S+ \S+ (?P<name>\S+) \S+ \S+ \[")),
+_PATTERNS = (
+    ("downloading", r"Get:\d+ \S+ \S+ \S+ (?P<name>\S+) \S+ \S+ \["),
     (
         "fetching lists",
-        re.compile(r"(?:Get|Hit|Ign):\d+ \S+ (?P<name>\S+) (?:\S+ )?(?:InRelease|Packages|Sources|Translation)"),
+        r"(?:Get|Hit|Ign):\d+ \S+ (?P<name>\S+) (?:\S+ )?(?:InRelease|Packages|Sources|Translation)",
     ),
-    ("unpacking", re.compile(r"Unpacking (?P<name>[^\s(]+) ")),
-    ("setting up", re.compile(r"Setting up (?P<name>\S+) ")),
-    ("triggers of", re.compile(r"Processing triggers for (?P<name>\S+) ")),
-    ("downloading", re.compile(r"I: Retrieving (?P<name>\S+)")),
-    ("checking", re.compile(r"I: Validating (?P<name>\S+)")),
-    ("extracting", re.compile(r"I: Extracting (?P<name>\S+?)\.\.\.")),
-    ("unpacking", re.compile(r"I: Unpacking (?P<name>\S+?)\.\.\.$")),
-    ("setting up", re.compile(r"I: Configuring (?P<name>\S+?)\.\.\.")),
-    ("collecting", re.compile(r"\s*Collecting (?P<name>\S+)")),
-    ("downloading", re.compile(r"\s*Downloading (?P<name>\S+)")),
-    ("building", re.compile(r"\s*Building wheels? for (?:collected packages: )?(?P<name>[^\s,]+)")),
-    ("installing", re.compile(r"Installing collected packages: (?P<name>.+)")),
-    ("fetching", re.compile(r"npm http (?:fetch|cache) (?:GET \d+ )?\S+/(?P<name>[^\s/]+)")),
-    ("", re.compile(r"I: (?P<name>.+)")),
+    ("unpacking", r"Unpacking (?P<name>[^\s(]+) "),
+    ("setting up", r"Setting up (?P<name>\S+) "),
+    ("triggers of", r"Processing triggers for (?P<name>\S+) "),
+    ("downloading", r"I: Retrieving (?P<name>\S+)"),
+    ("checking", r"I: Validating (?P<name>\S+)"),
+    ("extracting", r"I: Extracting (?P<name>\S+?)\.\.\."),
+    ("unpacking", r"I: Unpacking (?P<name>\S+?)\.\.\.$"),
+    ("setting up", r"I: Configuring (?P<name>\S+?)\.\.\."),
+    ("collecting", r"\s*Collecting (?P<name>\S+)"),
+    ("downloading", r"\s*Downloading (?P<name>\S+)"),
+    ("building", r"\s*Building wheels? for (?:collected packages: )?(?P<name>[^\s,]+)"),
+    ("installing", r"Installing collected packages: (?P<name>.+)"),
+    ("fetching", r"npm http (?:fetch|cache) (?:GET \d+ )?\S+/(?P<name>[^\s/]+)"),
+    ("", r"I: (?P<name>.+)"),
 )
 # apt tells the number before it begins; dpkg's lines are counted against it.
-_EXPECTED = re.compile(r"(?P<up>\d+) upgraded, (?P<new>\d+) newly installed")
+_EXPECTED = r"(?P<up>\d+) upgraded, (?P<new>\d+) newly installed"
 _COUNTED = {"downloading", "unpacking", "setting up"}
 
 
@@ -42,11 +42,11 @@ class Heard:
     def line(self, text: str) -> None:
         """Take in one line of output; one that says nothing known is its own note."""
         text = text.rstrip()
-        if expected := _EXPECTED.match(text):
+        if expected := re.match(_EXPECTED, text):
             self._expected = int(expected["up"]) + int(expected["new"])
             return
         for phase, pattern in _PATTERNS:
-            if found := pattern.match(text):
+            if found := re.match(pattern, text):
                 self._count(phase)
                 self.note = f"{phase} {found['name']}".strip()
                 return
