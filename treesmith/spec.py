@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+INIT = "/sbin/init"
 NETWORKS = ("none", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
-_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal")
+_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal", "boot")
 
 
 class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "name", "network",
-        "quiet", "read_only", "stop_signal", "tty", "user",
+        "binds", "boot", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "name",
+        "network", "quiet", "read_only", "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,13 +38,14 @@ class Spec:
         self.hostname = ""
         self.network = "none"
         self.binds: tuple[Bind, ...] = ()
+        self.boot = False  # the command is an init
         self.ephemeral = False
         self.filtered = True  # system calls
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
         self.detach = False  # its supervisor in the background, its output in a log
-        self.stop_signal = 15  # what asks it to end
+        self.stop_signal = 0  # what asks it to end; 0: as its init wants to be asked
         self.quiet = False
         self.ignored: tuple[str, ...] = ()  # defaults of the tree that this version does not know to keep
 
@@ -60,6 +62,7 @@ def make(
     network: str = "",
     seccomp: str = "",
     name: str = "",
+    boot: bool = False,
     detach: bool = False,
     ephemeral: bool = False,
     read_only: bool = False,
@@ -73,7 +76,13 @@ def make(
     if tty and detach:
         raise UsageError("--tty and --detach exclude each other", "nobody is there to type")
     spec = Spec()
-    spec.command = command or tuple(defaults.get("command", ()))
+    spec.boot = boot or bool(defaults.get("boot", False) and not command)
+    if spec.boot and (user or chdir or pipe):
+        option = "--user" if user else "--chdir" if chdir else "--pipe"
+        raise UsageError(f"{option} and a boot exclude each other", "an init is root, starts in /, and has a console")
+    if spec.boot:  # what says how its one command runs is not for it
+        defaults = {key: value for key, value in defaults.items() if key not in ("command", "user", "chdir")}
+    spec.command = command or ((INIT,) if spec.boot else tuple(defaults.get("command", ())))
     spec.user = user or defaults.get("user", "")
     spec.env = {**defaults.get("env", {}), **dict(map(_variable, setenv))}
     spec.chdir = _inside("--chdir", chdir or defaults.get("chdir", "/"))
@@ -82,7 +91,8 @@ def make(
     spec.network = _network(network) if network else "none"
     spec.filtered = _seccomp(seccomp)
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
-    spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
+    if "stop-signal" in defaults or not spec.boot:
+        spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
     spec.read_only = read_only or bool(defaults.get("read-only", False))
     spec.tty = True if tty else False if pipe or detach else None
     spec.detach = detach

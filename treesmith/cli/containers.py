@@ -39,9 +39,9 @@ def _row(record: "dict[str, Any]", used: "tuple[int | None, int | None, int | No
 
 
 def _state(record: "dict[str, Any]") -> str:
-    if not record["pid"]:
-        return "starting"
-    return "frozen" if record["cgroup"] and cgroup.is_frozen(record["cgroup"]) else "running"
+    if record["pid"] and record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
+        return "frozen"
+    return "running" if record["ready"] else "starting"
 
 
 def _measured(used: "tuple[int | None, int | None, int | None]") -> "tuple[str, str, str]":

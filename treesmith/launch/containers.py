@@ -2,8 +2,8 @@
 
 {"version": 1, "id", "name", "tree", "store", "command", "started", "stop", "pid", "began", "cgroup", "inside"}; tree is
 the name or @id that was launched, started in seconds since 1970, stop the signal that asks it to end, pid that of the
-first process (0 while it is being made), began its start in ticks since boot, inside what `enter` starts with. At the
-end comes "status", the exit status.
+first process (0 while it is being made), began its start in ticks since boot, inside what `enter` starts with; ready
+whether it has started up; supervisor that one's pid. At the end comes "status", the exit status.
 
 The supervisor holds the file's lock until nothing of the container is left, the tree's lock included: a record whose
 lock is free is what a killed supervisor left. Names are given out one after the other, under the folder's own lock.
@@ -41,12 +41,21 @@ class Record:
         self._write()
 
     def begin(self, process: "Process", sandbox: "Sandbox") -> None:
-        self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup)
+        self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup, ready=False)
         self.fields["inside"] = {
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
             "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,
-            "no_new_privs": sandbox.no_new_privs,
+            "nests": sandbox.nests, "no_new_privs": sandbox.no_new_privs,
         }  # fmt: skip
+        self._write()
+
+    def ready(self) -> None:
+        self.fields["ready"] = True
+        self._write()
+
+    def again(self) -> None:
+        """It is made anew."""
+        self.fields.update(pid=0, ready=False)
         self._write()
 
     def end(self, status: int) -> None:
@@ -77,6 +86,7 @@ def reserve(id: str, name: str, tree: str, store: str, command: "tuple[str, ...]
         fields = {
             "version": VERSION, "id": id, "name": name, "tree": tree, "store": store, "command": command,
             "started": int(time.time()), "stop": stop, "pid": 0, "began": "", "cgroup": "",
+            "ready": False, "supervisor": os.getpid(),
         }  # fmt: skip
         try:
             return Record(lock, fields)

@@ -4,7 +4,7 @@ import os
 import select
 
 from treesmith.errors import Error
-from treesmith.launch import containers
+from treesmith.launch import containers, machine
 from treesmith.linux.process import send_signal
 from treesmith.sandbox import cgroup
 from treesmith.sandbox.process import deliver
@@ -18,14 +18,19 @@ _SIGKILL = 9
 
 
 def stop(record: "dict[str, Any]", number: int, timeout: float) -> bool:
-    """Ask its first process to end, with a signal; kill everything after `timeout` s. Returns when its tree is free:
-    whether it ended by itself. NotFoundError: it had ended before."""
+    """Ask its first process to end, with a signal, or as an init wants to be asked (0); kill everything after
+    `timeout` s. Returns when its tree is free: whether it ended by itself. NotFoundError: it had ended before."""
     with containers.Watch(record) as watch:
         pidfd = containers.hold(record)
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         try:
-            deliver(record["pid"], pidfd, number)
+            if record["inside"]["nests"]:
+                machine.no_more(record, watch)
+            if number:
+                deliver(record["pid"], pidfd, number)
+            else:
+                machine.ask(record["pid"], pidfd)
             if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
                 with Turn(record["id"]):
                     cgroup.freeze(record["cgroup"], False)

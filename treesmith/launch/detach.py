@@ -13,12 +13,35 @@ if TYPE_CHECKING:
 _STARTED = b"started\0"
 
 
-def detach(work: "Callable[[Callable[[str, int], None]], object]") -> str:
-    """Run `work(started)` in the background until `started(name, log)` is called there: the name.
+class Caller:
+    """Who waits for a start, as seen from the background."""
 
-    From then on what it writes goes to the descriptor `log`. An Error before that is raised here. If nobody waits any
-    more, `started` raises BrokenPipeError.
-    """
+    __slots__ = ("_told", "waits")
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+        self.waits = True
+
+    def started(self, name: str) -> None:
+        """Let it go. BrokenPipeError: it does not wait any more."""
+        os.write(self._told, _STARTED + os.fsencode(name))
+        self.waits = False
+        os.close(self._told)
+
+    def failed(self, error: BaseException) -> None:
+        os.write(self._told, child.told(error))
+
+
+def write_to(log: int) -> None:
+    """From now on stdout and stderr are this descriptor."""
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+
+def detach(work: "Callable[[Caller], object]") -> str:
+    """Run `work(caller)` in the background until `caller.started(name)` is called there: the name. An Error before that
+    is raised here."""
     for stream in (sys.stdout, sys.stderr):
         if stream:
             stream.flush()
@@ -41,19 +64,9 @@ def detach(work: "Callable[[Callable[[str, int], None]], object]") -> str:
     raise Error("the container could not be started", "its supervisor died", status=child.OURS)
 
 
-def _background(work: "Callable[[Callable[[str, int], None]], object]", told: int) -> None:
+def _background(work: "Callable[[Caller], object]", told: int) -> None:
     """Never returns: above us stand the caller's frames."""
-    waiting = True
-
-    def started(name: str, log: int) -> None:
-        nonlocal waiting
-        sys.stderr.flush()
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.write(told, _STARTED + os.fsencode(name))
-        waiting = False
-        os.close(told)
-
+    caller = Caller(told)
     try:
         os.setsid()
         os.closerange(3, told)
@@ -63,10 +76,10 @@ def _background(work: "Callable[[Callable[[str, int], None]], object]", told: in
         os.dup2(null, 1)
         os.close(null)
         os.chdir("/")
-        work(started)
+        work(caller)
     except BaseException as error:
-        if waiting:
-            os.write(told, child.told(error))
+        if caller.waits:
+            caller.failed(error)
         else:
             os.write(2, f"treesmith: {error}\n".encode())
     finally:

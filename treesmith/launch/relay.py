@@ -5,8 +5,12 @@ import os
 import select
 import sys
 
+from treesmith.sandbox.boot import says_ready
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treesmith.sandbox.process import Process
 
 _CHUNK = 65536
@@ -93,10 +97,11 @@ def through_pipes(ends: "tuple[int, int, int]") -> "list[Flow]":
     return [Flow(stdin, ends[0], (ends[0], *_new(stdin, 0))), *flows]
 
 
-def through_terminal(master: int) -> "list[Flow]":
+def through_terminal(master: int, lasting: bool = False) -> "list[Flow]":
+    """lasting: the terminal outlives our input, as a console does."""
     os.set_blocking(master, False)
     stdin, stdout = own(0, os.O_RDONLY), own(1, os.O_WRONLY)
-    end = b"" if os.isatty(0) else _END_OF_TRANSMISSION
+    end = b"" if lasting or os.isatty(0) else _END_OF_TRANSMISSION
     return [Flow(stdin, master, _new(stdin, 0), end), Flow(master, stdout, _new(stdout, 1))]
 
 
@@ -109,13 +114,18 @@ def _new(fd: int, given: int) -> "tuple[int, ...]":
     return (fd,) if fd != given else ()
 
 
-def relay(flows: "list[Flow]", process: "Process") -> int:
-    """Until `process` is gone and what it wrote is out. `flows`: stdin first. Returns its exit status."""
+def relay(flows: "list[Flow]", process: "Process", ready: "Callable[[], None] | None" = None) -> int:
+    """Until `process` is gone and what it wrote is out. `flows`: stdin first. Returns its exit status.
+
+    ready: called when the init that it is says so.
+    """
     stdin = flows[0]
     status: int | None = None
     try:
         while status is None or flows:
             events = {process.pidfd: select.POLLIN} if status is None else {}
+            if ready and status is None:
+                events[process.notify] = select.POLLIN
             for flow in flows:
                 fd, event = flow.waits
                 events[fd] = events.get(fd, 0) | event  # a pty's master is both source and target
@@ -123,14 +133,17 @@ def relay(flows: "list[Flow]", process: "Process") -> int:
             for fd, event in events.items():
                 poll.register(fd, event)
             # Once it is gone nobody writes any more: what is not there to be read will never be.
-            ready = dict(poll.poll(None if status is None or any(flow.buffer for flow in flows) else 0))
-            if not ready:
+            found = dict(poll.poll(None if status is None or any(flow.buffer for flow in flows) else 0))
+            if not found:
                 break
-            if status is None and process.pidfd in ready:
+            if status is None and process.pidfd in found:
                 status = process.wait()
                 if flows and flows[0] is stdin:
                     flows.pop(0).close()
-            for flow in [flow for flow in flows if ready.get(flow.waits[0], 0) & (flow.waits[1] | _GONE)]:
+            if ready and status is None and process.notify in found and says_ready(process):
+                ready()
+                ready = None
+            for flow in [flow for flow in flows if found.get(flow.waits[0], 0) & (flow.waits[1] | _GONE)]:
                 flow.step()
                 if flow.done:
                     flow.close()

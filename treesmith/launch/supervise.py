@@ -3,16 +3,16 @@
 import os
 import sys
 
-from treesmith.errors import BusyError
+from treesmith.errors import BusyError, Error
 from treesmith.launch import containers, kept
-from treesmith.launch.detach import detach
+from treesmith.launch.detach import detach, write_to
 from treesmith.launch.forward import Forward
 from treesmith.launch.relay import relay, through_pipes, through_terminal
 from treesmith.launch.terminal import Terminal, size
 from treesmith.names import throwaway
 from treesmith.sandbox import cgroup, signals
 from treesmith.sandbox.enter import enter
-from treesmith.sandbox.sandbox import PATH, Sandbox
+from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, PATH, Sandbox
 from treesmith.sandbox.standstill import Turn
 from treesmith.sandbox.start import start
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from treesmith.backends.contract import Layout
+    from treesmith.launch.detach import Caller
+    from treesmith.launch.machine import Machine
+    from treesmith.launch.relay import Flow
     from treesmith.sandbox.process import Process
     from treesmith.sandbox.view import View
     from treesmith.spec import Spec
@@ -38,20 +41,16 @@ def launch(store: "Store", tree: "Tree", spec: "Spec") -> "int | str":
     tree is in use. A sealed tree, and with `ephemeral` any, runs on a throw-away copy that is gone afterwards.
     """
     if spec.detach:
-        return detach(lambda started: _launch(store, tree, spec, started))
+        return detach(lambda caller: _launch(store, tree, spec, caller))
     return _launch(store, tree, spec)
 
 
-def _launch(store: "Store", tree: "Tree", spec: "Spec", started: "Callable[[str, int], None] | None" = None) -> int:
+def _launch(store: "Store", tree: "Tree", spec: "Spec", caller: "Caller | None" = None) -> int:
     mask = signals.block()  # from before the first thing that needs cleaning
     try:
         containers.recover()
         with _claim(store, tree, spec) as claim:
-            view = store.backend.open(claim, "ephemeral" if claim.stage else "rw")
-            try:
-                return _run(store, tree, spec, claim, view, started)
-            finally:
-                view.close()
+            return _run(store, tree, spec, claim, caller)
     finally:
         signals.restore(mask)
 
@@ -102,41 +101,75 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
         raise
 
 
-def _run(
+def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Caller | None") -> int:
+    name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
+    claim.record = containers.reserve(claim.id, name, tree.title, store.path, spec.command, spec.stop_signal)
+    fields = claim.record.fields
+    log = kept.begin(fields) if caller else -1
+    machine = _machine() if spec.boot else None
+    try:
+        status = _once(store, tree, spec, claim, machine, caller, log)
+        while machine and machine.goes_on:
+            claim.record.again()
+            status = _once(store, tree, spec, claim, machine, caller, log)
+        if caller and caller.waits:
+            raise Error(f"{name} ended before it was ready", f"status {status}", f"treesmith logs {name}")
+    except BaseException:
+        if caller and caller.waits:
+            kept.discard(fields)
+        raise
+    if caller:
+        kept.end(fields, status)
+    claim.record.end(status)
+    return status
+
+
+def _once(
     store: "Store",
     tree: "Tree",
     spec: "Spec",
     claim: _Claim,
-    view: "View",
-    started: "Callable[[str, int], None] | None",
+    machine: "Machine | None",
+    caller: "Caller | None",
+    log: int,
 ) -> int:
-    name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
-    tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
-    claim.record = containers.reserve(claim.id, name, tree.title, store.path, spec.command, spec.stop_signal)
-    fields = claim.record.fields
-    log = kept.begin(fields) if started else -1
+    """From the start to the end of the first process, or to a reboot."""
+    record = claim.record
+    assert record
+    tty = bool(machine) or (os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty)
+    view = store.backend.open(claim, "ephemeral" if claim.stage else "rw")
     process = None
+
+    def ready() -> None:
+        record.ready()
+        if caller and caller.waits:
+            kept.write(record.fields)
+            caller.started(record.fields["name"])
+
     try:
         sandbox = _sandbox(tree, spec, claim, view, tty)
         process, ends = _start(sandbox)
-        claim.record.begin(process, sandbox)
-        if started:
-            kept.write(fields)
-            started(name, log)
-            os.close(log)
-            log = -1
-        status = _relay(process, ends)
-    except BaseException:
-        if log >= 0:
-            kept.discard(fields)
-        raise
+        record.begin(process, sandbox)
+        if caller and caller.waits:
+            write_to(log)
+        if process.notify < 0:
+            ready()
+        if not machine:
+            return _relay(process, _flows(process, ends))
+        machine.process = process
+        flows = through_terminal(process.pty, lasting=True)
+        status = _relay(process, flows, machine.take, ready if process.notify >= 0 else None)
+        return machine.ended(status)
     finally:
         if process:
             process.close()
-    if started:
-        kept.end(fields, status)
-    claim.record.end(status)
-    return status
+        view.close()
+
+
+def _machine() -> "Machine":
+    from treesmith.launch.machine import Machine  # only a boot pays for it
+
+    return Machine()
 
 
 def attend(sandbox: Sandbox) -> int:
@@ -147,7 +180,7 @@ def attend(sandbox: Sandbox) -> int:
             sandbox.tty = size(0)
         process, ends = _start(sandbox)
         try:
-            return _relay(process, ends)
+            return _relay(process, _flows(process, ends))
         finally:
             process.close()
     finally:
@@ -170,12 +203,12 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
             None,  # type: ignore[arg-type]  # its root is mounted already
             spec.command, env=env, user=spec.user, chdir=spec.chdir,
             capabilities=frozenset(inside["capabilities"]), filtered=inside.get("filtered", True),
-            no_new_privs=inside["no_new_privs"],
+            nests=inside["nests"], no_new_privs=inside["no_new_privs"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
         process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
         try:
-            return _relay(process, ends)
+            return _relay(process, _flows(process, ends))
         finally:
             process.close()
     finally:
@@ -198,14 +231,22 @@ def _start(
         _close(theirs)
 
 
-def _relay(process: "Process", ends: "list[int]") -> int:
+def _flows(process: "Process", ends: "list[int]") -> "list[Flow]":
+    return through_pipes((ends[0], ends[1], ends[2])) if ends else through_terminal(process.pty)
+
+
+def _relay(
+    process: "Process",
+    flows: "list[Flow]",
+    hand_on: "Callable[[int], None] | None" = None,
+    ready: "Callable[[], None] | None" = None,
+) -> int:
     terminal = None
-    flows = through_pipes((ends[0], ends[1], ends[2])) if ends else through_terminal(process.pty)
-    forward = Forward(process)
+    forward = Forward(hand_on or process.signal)
     try:
-        if not ends and os.isatty(0):
+        if process.pty >= 0 and os.isatty(0):
             terminal = Terminal(0, process.pty)
-        return relay(flows, process)
+        return relay(flows, process, ready)
     finally:
         forward.stop()
         if terminal:
@@ -216,7 +257,7 @@ def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool)
     hostname = spec.hostname or (tree.name or tree.id).partition("@")[0]
     env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(claim.id)}
     if tty:
-        env["TERM"] = os.environ.get("TERM", "linux")
+        env["TERM"] = os.environ.get("TERM", "linux") if not spec.boot or os.isatty(1) else "dumb"
     for key in spec.ignored if not spec.quiet else ():
         sys.stderr.write(f"treesmith: {tree.title}: {key} is not kept yet\n")
     hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
@@ -230,12 +271,22 @@ def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool)
         network=spec.network,
         binds=spec.binds,
         defaults=(("/etc/hosts", hosts.encode()),),
-        tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else (),
+        files=_identity(claim, spec) if spec.boot else (),
+        tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else ("/run", "/tmp") if spec.boot else (),
+        capabilities=(BOOT | {NET_ADMIN} if spec.network != "host" else BOOT) if spec.boot else COMMAND,
+        boot=spec.boot,
         filtered=spec.filtered,
+        nests=spec.boot,
         read_only=spec.read_only,
         tty=size(0 if os.isatty(0) else 1) if tty else None,
         tree=claim.id,
     )
+
+
+def _identity(claim: _Claim, spec: "Spec") -> "tuple[tuple[str, bytes], ...]":
+    """What a system must not have in common with one that was copied from it, or it from that."""
+    named = (("/etc/hostname", f"{spec.hostname}\n".encode()),) if spec.hostname else ()
+    return (("/etc/machine-id", f"{_uuid(claim.id).replace('-', '')}\n".encode()), *named)
 
 
 def _uuid(id: str) -> str:

@@ -5,7 +5,8 @@ and the child say to each other, over a socket of packets:
 
     parent                                        child
     go (the maps are written, layers id-mapped) ->
-                                              <-  ready, with the pty's two ends; all ids changed, PDEATHSIG set
+                                              <-  ready, with the pty's two ends and an init's notify socket;
+                                                  all ids changed, PDEATHSIG set
     go (only now: getppid is always 0 here, so the child learns of the parent's death by the end of file) ->
                                               <-  end of file by the exec, or the error
 """
@@ -16,7 +17,7 @@ import os
 from treesmith.errors import Error
 from treesmith.linux.call import packed
 from treesmith.linux.process import close_on_exec, sethostname
-from treesmith.sandbox import command, loopback, privileges, pty, signals, user
+from treesmith.sandbox import boot, command, dev, loopback, privileges, pty, signals, user
 from treesmith.sandbox.root import Brought, Root
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ class Child:
         brought: Brought,
         stdio: "tuple[int, int, int] | None",
         talk: "_socket.socket",
-        init: int,
+        init: int,  # -1: the command is one
         filters: "Filters",
     ) -> None:
         self.sandbox = sandbox
@@ -72,9 +73,16 @@ def _become(child: Child) -> None:
     root = Root(sandbox, child.brought)
     account = user.look_up(root.fd, sandbox.user)
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
+    if not sandbox.boot:
+        root.enter(sandbox.chdir)
+        argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
+        os.execve(child.init, ["init", "--", *argv], environment)
+    assert terminal
+    dev.console(root.dev, root.pts, pty.number(terminal[0]))
     root.enter(sandbox.chdir)
-    argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
-    os.execve(child.init, ["init", "--", *argv], environment)
+    notify = boot.listen(sandbox.command[0])
+    argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, notify)
+    command.execute(argv, environment)
 
 
 def ready(
@@ -84,17 +92,21 @@ def ready(
     terminal: "tuple[int, int] | None",
     stdio: "tuple[int, int, int] | None",
     talk: "_socket.socket",
+    notify: "_socket.socket | None" = None,
 ) -> "tuple[list[str], dict[str, str]]":
     """Give up what the command may not have, and ask the parent whether to go on: what to execute, and with what."""
     os.setsid()
-    if terminal:
+    if terminal and not sandbox.boot:  # an init's terminal is whose getty takes it
         pty.control(terminal[1])
     _standard(terminal[1:] * 3 if terminal else stdio, account)
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
     argv = list(sandbox.command) or [account.shell or "/bin/sh"]
     privileges.give_up(sandbox, filters, account)
     command.check(argv[0], environment.get("PATH", os.defpath))
-    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *terminal))] if terminal else []
+    if notify:
+        environment = {**environment, "NOTIFY_SOCKET": boot.NOTIFY}
+    passed = (*(terminal or ()), *((notify.fileno(),) if notify else ()))
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *passed))] if passed else []
     talk.sendmsg([READY], ancillary)
     if talk.recv(len(GO)) != GO:
         os._exit(OURS)

@@ -1,5 +1,6 @@
 """Whether a command can be run, looked at before: an init's own exit status tells no reasons."""
 
+import errno
 import os
 
 from treesmith.errors import Error
@@ -21,6 +22,22 @@ def check(command: str, path: str) -> None:
         reason = "it is a folder" if os.path.isdir(there[0]) else "it is not executable"
         raise Error(f"{there[0]}: cannot be run", reason, status=CANNOT_RUN)
     _check_interpreter(runnable[0])
+
+
+def execute(argv: "list[str]", environment: "dict[str, str]") -> None:
+    """As execvp(3), by the new environment's PATH. Returns only if nothing there can be executed."""
+    places = [argv[0]]
+    if "/" not in argv[0]:
+        places = [f"{folder or '.'}/{argv[0]}" for folder in environment.get("PATH", os.defpath).split(":")]
+    for place in places:
+        try:
+            os.execve(place, argv, environment)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                continue
+            os.execve("/bin/sh", ["sh", place, *argv[1:]], environment)  # what has no #! line
 
 
 def _check_interpreter(path: str) -> None:

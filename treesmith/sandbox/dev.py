@@ -36,6 +36,12 @@ def fill(dev: int) -> int:
     return pts
 
 
+def console(dev: int, pts: int, number: int) -> None:
+    """Make the pty of this number also /dev/console, where an init looks for it."""
+    os.close(os.open("console", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=dev))
+    _mount(dev, "console", open_tree(str(number), pts))
+
+
 def _mount(dev: int, name: str, mount: int) -> None:
     move_mount(mount, dev, name)
     os.close(mount)

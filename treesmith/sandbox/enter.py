@@ -24,7 +24,7 @@ from treesmith.linux.process import (
     prctl,
     setns,
 )  # fmt: skip
-from treesmith.sandbox import cgroup, child, filters, privileges, pty, signals, user
+from treesmith.sandbox import cgroup, child, command, filters, privileges, pty, signals, user
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.start import finish
@@ -117,20 +117,7 @@ def _become(
         raise Error(f"{sandbox.chdir} of the tree cannot be the working directory", error.strerror or "") from error
     os.fchdir(where)
     argv, environment = child.ready(sandbox, allowed, account, terminal, stdio, talk)
-    places = (
-        [argv[0]]
-        if "/" in argv[0]
-        else [f"{folder or '.'}/{argv[0]}" for folder in environment.get("PATH", os.defpath).split(":")]
-    )
-    for place in places:
-        try:
-            os.execve(place, argv, environment)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if error.errno != 8:
-                continue
-            os.execve("/bin/sh", ["sh", place, *argv[1:]], environment)  # as execvp(3) does with what has no #! line
+    command.execute(argv, environment)
 
 
 def _terminal(root: int, size: "tuple[int, int]") -> "tuple[int, int]":

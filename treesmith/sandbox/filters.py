@@ -63,14 +63,17 @@ def _name(sandbox: "Sandbox", version: str) -> str:
     here = os.path.dirname(__file__)
     sources = [os.stat(f"{here}/{source}") for source in _SOURCES]
     policy = [(status.st_ino, status.st_size, status.st_mtime_ns) for status in sources]
-    said = repr((policy, sorted(sandbox.capabilities), sandbox.no_sync, version, os.uname().release, machine))
+    said = repr(
+        (policy, sorted(sandbox.capabilities), sandbox.no_sync, sandbox.nests, version, os.uname().release, machine)
+    )
     return str(blake2b(said.encode(), digest_size=16).hexdigest())
 
 
 def _compile(library: Library, sandbox: "Sandbox") -> "tuple[bytes, ...]":
     from treesmith.sandbox import policy  # late: with the rules it makes it is most of what a launch can save here
 
-    calls, arguments = policy.calls(sandbox.capabilities, sandbox.no_sync), policy.arguments(sandbox.capabilities)
+    calls = policy.calls(sandbox.capabilities, sandbox.no_sync)
+    arguments = policy.arguments(sandbox.capabilities, sandbox.nests)
     try:
         first = library.compile(policy.UNKNOWN, calls, policy.UNKNOWN, machine)
         return first, library.compile(ALLOW, arguments, policy.UNKNOWN, machine)

@@ -42,11 +42,11 @@ def calls(capabilities: "frozenset[int]", no_sync: bool) -> "list[Rule]":
     return rules
 
 
-def arguments(capabilities: "frozenset[int]") -> "list[Rule]":
+def arguments(capabilities: "frozenset[int]", nests: bool = False) -> "list[Rule]":
     """The second filter's; by default ALLOW."""
-    namespaces: tuple[int, ...] = (NEWUSER,)
+    namespaces: tuple[int, ...] = () if nests else (NEWUSER,)
     if _SYS_ADMIN not in capabilities:
-        namespaces = (NEWUSER, NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
+        namespaces += (NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
     rules: list[Rule] = [(name, _EPERM, (_bits(0, flag),)) for name in ("clone", "unshare") for flag in namespaces]
     if NEWNS in namespaces:
         rules.append(("unshare", _EPERM, (_bits(0, NEWTIME),)))  # to clone that bit is part of a signal

@@ -18,7 +18,7 @@ _SIGKILL = 9
 class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
-    __slots__ = ("_closing", "_status", "cgroup", "ids", "mask", "pid", "pidfd", "pty")
+    __slots__ = ("_closing", "_status", "cgroup", "ids", "killed_by", "mask", "notify", "pid", "pidfd", "pty")
 
     def __init__(self, mask: "Iterable[int]") -> None:
         self.mask = mask  # for `signals.restore`, as soon as what they raise is caught
@@ -27,6 +27,8 @@ class Process:
         self.pid = 0
         self.pidfd = -1  # readable when it is gone
         self.pty = -1  # the master of its terminal
+        self.notify = -1  # where an init says that it is ready: see `boot`
+        self.killed_by = 0  # the signal that ended it
         self._closing: list[int] = []  # descriptors
         self._status: int | None = None
 
@@ -38,7 +40,8 @@ class Process:
         """Until everything inside is gone: the exit status, 128+N for the signal N."""
         if self._status is None:
             status = os.waitpid(self.pid, 0)[1]
-            self._status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            self.killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            self._status = 128 + self.killed_by if self.killed_by else os.WEXITSTATUS(status)
             self._let_go()
         return self._status
 
@@ -80,7 +83,7 @@ def deliver(pid: int, pidfd: int, number: int) -> None:
     """Send a signal, once it can be taken: the init of a pid namespace loses what it neither blocks nor catches
     (pid_namespaces(7)), and just after its exec that is everything."""
     for _ in range(200):
-        if _takes(pid, number):
+        if takes(pid, number):
             break
         time.sleep(0.002)
     try:
@@ -89,7 +92,8 @@ def deliver(pid: int, pidfd: int, number: int) -> None:
         pass
 
 
-def _takes(pid: int, number: int) -> bool:
+def takes(pid: int, number: int) -> bool:
+    """Whether a process blocks or catches a signal, and so gets it even as the init of a pid namespace."""
     try:
         with open(f"/proc/{pid}/status") as file:
             lines = file.read().splitlines()

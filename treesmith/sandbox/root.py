@@ -48,7 +48,7 @@ class Brought:
 class Root:
     """A root in the making, then in its place."""
 
-    __slots__ = ("fd", "pts", "scratch")
+    __slots__ = ("dev", "fd", "pts", "scratch")
 
     def __init__(self, sandbox: "Sandbox", brought: Brought) -> None:
         self.scratch = _scratch()
@@ -57,7 +57,8 @@ class Root:
         attributes = RDONLY | NOSUID | NODEV | NOEXEC
         sysfs = self._own("sys", new_mount("sysfs", attributes) if brought.sysfs < 0 else brought.sysfs)
         move_mount(new_mount("cgroup2", NOSUID | NODEV | NOEXEC), sysfs, "fs/cgroup")
-        self.pts = dev.fill(self._own("dev", dev.make()))
+        self.dev = self._own("dev", dev.make())
+        self.pts = dev.fill(self.dev)
         masks.protect(self.scratch, proc, sysfs)
         for path in sandbox.tmpfs:
             mode = "1777" if path.endswith("tmp") else "0755"

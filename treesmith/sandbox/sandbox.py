@@ -10,6 +10,11 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMAND = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31})
 # and SYS_ADMIN, for those of the bootstrapping programs that mount: see `tools`.
 BOOTSTRAP = COMMAND | {21}
+# For an init: what systemd-nspawn leaves it, but for MKNOD, which no user namespace honours, and DAC_READ_SEARCH, with
+# which files are opened that no path leads to. IPC_OWNER LINUX_IMMUTABLE NET_BROADCAST NET_RAW SYS_PTRACE SYS_ADMIN
+# SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TTY_CONFIG LEASE AUDIT_WRITE AUDIT_CONTROL
+BOOT = COMMAND | {9, 11, 13, 15, 19, 21, 22, 23, 24, 26, 28, 29, 30}
+NET_ADMIN = 12  # and this, of a network of its own
 
 
 class Bind:
@@ -28,8 +33,9 @@ class Sandbox:
     """What a program gets. Paths inside are absolute; where nothing is at a mount's target, it is made in the root."""
 
     __slots__ = (
-        "binds", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish", "hostname",
-        "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
+        "binds", "boot", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish",
+        "hostname", "nests", "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view",
+        "views",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +55,9 @@ class Sandbox:
         defaults: "tuple[tuple[str, bytes], ...]" = (),
         tmpfs: "tuple[str, ...]" = (),
         capabilities: "frozenset[int]" = COMMAND,
+        boot: bool = False,
         filtered: bool = True,
+        nests: bool = False,
         read_only: bool = False,
         no_new_privs: bool = False,
         no_sync: bool = False,
@@ -70,7 +78,9 @@ class Sandbox:
         self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
         self.tmpfs = tmpfs
         self.capabilities = capabilities  # the bounding set
+        self.boot = boot  # the command is an init: it is the first process itself, its terminal the console
         self.filtered = filtered  # system calls, by `policy`
+        self.nests = nests  # user namespaces may be made inside
         self.read_only = read_only
         self.no_new_privs = no_new_privs
         self.no_sync = no_sync  # fsync and its like succeed without doing anything, if filtered: for builds

@@ -7,6 +7,7 @@ not the descriptor. Nothing holds the user namespace but the child.
 
 import _socket
 import os
+import sys
 
 from treesmith import ids
 from treesmith.errors import Error
@@ -47,7 +48,9 @@ def start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None" = None) -> Pr
 def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Process) -> None:
     opened = _Opened()
     try:
-        binary, memory = opened.keep(init.find()), opened.keep(init.memory())
+        binary = memory = -1
+        if not sandbox.boot:
+            binary, memory = opened.keep(init.find()), opened.keep(init.memory())
         allowed = filters.find(sandbox)
         process.ids = ids.allocate()
         leaf = opened.keep(_cgroup(process, sandbox.tree))
@@ -70,7 +73,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         _note(process, sandbox.tree)
         _map(sandbox, process, brought.binds)
         ours.send(child.GO)
-        init.copy(binary, memory)  # while the child mounts
+        if not sandbox.boot:
+            init.copy(binary, memory)  # while the child mounts
         finish(ours, process)
     finally:
         opened.close()
@@ -168,8 +172,10 @@ def finish(ours: "_socket.socket", process: Process) -> None:
     packet, ancillary, _, _ = ours.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
     if packet == child.READY:
         for _, _, data in ancillary:
-            process.pty, slave = (int.from_bytes(data[i : i + 4], "little") for i in (0, 4))
-            process.holds(slave)
+            fds = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, len(data), 4)]
+            process.pty = fds[0]
+            process.holds(*fds[1:])
+            process.notify = fds[2] if len(fds) > 2 else -1
         ours.send(child.GO)
         packet = ours.recv(65536)  # end of file: the exec has closed it
         if not packet:

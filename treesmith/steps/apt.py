@@ -34,6 +34,8 @@ _CACHE = f"{PASSING}/apt"
 _CONFIGURATION = f"{PASSING}/apt.conf"
 # Asked before a service is started, by invoke-rc.d(8) and deb-systemd-invoke(1): never.
 _POLICY = ("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n")
+# The sandbox's init hands on what packages signal to pid 1, as sysvinit-core does with USR1; apt would die of it.
+_HOLDER = ["/bin/sh", "-c", 'trap : HUP USR1 USR2; "$@"', "sh"]
 _ENV = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true", "LC_ALL": "C.UTF-8"}
 
 
@@ -67,7 +69,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     ask = [*apt, "--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *install]
     fetched = _fetched(room, ask, binds, files)
     lend(pool, fetched, archives)
-    room.inside([*apt, *install], env=_ENV, binds=binds, files=files, what=f"apt-get {' '.join(install)}")
+    room.inside([*_HOLDER, *apt, *install], env=_ENV, binds=binds, files=files, what=f"apt-get {' '.join(install)}")
     keep(pool, fetched, archives)
     shutil.rmtree(own)
     with room.root() as root:

@@ -89,6 +89,7 @@ _ALL = (
         Option("hostname", "text", "The host name inside.", metavar="NAME"),
         Option("network", "text", "The network inside: none, or the host's.", metavar="none|host",
                complete=("none", "host")),
+        Option("boot", "flag", "Start the tree's init, a whole system; or the command as one.", short="b"),
         Option("detach", "flag", "Return when it runs, and print its name; see logs, stop, wait.", short="d"),
         Option("seccomp", "text", "Filter the system calls inside: on, or off, which is less safe.", metavar="on|off",
                complete=("on", "off")),

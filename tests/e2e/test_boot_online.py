@@ -1,0 +1,141 @@
+"""The inits of real distributions, unmodified, in trees that treesmith built."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import filesystems
+import pytest
+from command import HERE, environment, on
+from launching import Terminal, wait_for
+
+from treesmith.steps.network import outfit
+from treesmith.store import create_store
+
+pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1200)]
+OLD = 'packages = ["sysvinit-core", "initscripts", "sysv-rc", "cron", "rsyslog", "orphan-sysvinit-scripts"]'
+Treesmith = Callable[..., str]
+
+
+def command(store: Path) -> Treesmith:
+    run = on(store)
+    passed = {name: os.environ[name] for name in outfit(os.environ).env if name in os.environ}
+    return lambda *words, status=0: run(*words, status=status, **passed).stdout
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("online") / "store"
+
+
+@pytest.fixture(scope="module")
+def online(store: Path) -> Treesmith:
+    """The command on a store that these tests share, with debian-init built in it."""
+    treesmith = command(store)
+    treesmith("build", "debian-init")
+    return treesmith
+
+
+@pytest.fixture(scope="module")
+def elsewhere(online: Treesmith, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Treesmith]:
+    """`elsewhere(backend, folder)`: the same tree in another store."""
+    kept = tmp_path_factory.mktemp("kept") / "root.tar"
+    mounted = online("mount", "debian-init").strip()
+    subprocess.run(["tar", "-C", mounted, "--xattrs", "-cf", kept, "."], check=True)
+    online("umount", "debian-init")
+
+    def make(backend: str, folder: Path) -> Treesmith:
+        create_store(str(folder / "store"), backend)
+        recipe = folder / "booted.toml"
+        recipe.write_text('[[step]]\ntar = { file = "root.tar" }\n[launch]\nboot = true\n')
+        shutil.copy(kept, folder / "root.tar")
+        treesmith = command(folder / "store")
+        treesmith("build", str(recipe))
+        return treesmith
+
+    return make
+
+
+def check_systemd(treesmith: Treesmith, tree: str) -> None:
+    """It is up when the launch returns, nothing failed, and it ends by itself within 5 s."""
+    name = treesmith("launch", "-q", "-d", tree).strip()
+    try:
+        assert treesmith("enter", name, "--", "systemctl", "is-system-running").strip() == "running"
+        services = treesmith("enter", name, "--", "systemctl", "is-active", "cron", "rsyslog", "dbus").split()
+        assert services == ["active"] * 3
+        treesmith("enter", name, "--", "logger", "here I am")
+        wait_for("syslog", lambda: "here I am" in treesmith("enter", name, "--", "cat", "/var/log/syslog"))
+    finally:
+        said = treesmith("stop", "--timeout", "5", name)
+    assert "killed" not in said
+    assert treesmith("wait", name) == "0\n"
+
+
+def test_systemd_on_overlay(online: Treesmith) -> None:
+    check_systemd(online, "debian-init")
+    online("snapshot", "debian-init", "mine")
+    check_systemd(online, "mine")
+    check_systemd(online, "mine")
+
+
+def test_systemd_on_copy(elsewhere: Callable[[str, Path], Treesmith], tmp_path: Path) -> None:
+    treesmith = elsewhere("copy", tmp_path)
+    treesmith("snapshot", "booted", "mine")
+    check_systemd(treesmith, "mine")
+
+
+def test_systemd_on_btrfs(elsewhere: Callable[[str, Path], Treesmith], tmp_path: Path) -> None:
+    with filesystems.btrfs(tmp_path, 1024 * filesystems.MIB) as folder:
+        treesmith = elsewhere("btrfs", folder)
+        treesmith("snapshot", "booted", "mine")
+        check_systemd(treesmith, "mine")
+        treesmith("rm", "mine")
+
+
+def test_its_console_and_its_power(online: Treesmith, store: Path, tmp_path: Path) -> None:
+    """A person logs in on the console, reboots, logs in again and turns it off."""
+    path = tmp_path / "open.toml"
+    path.write_text('from = "debian-init"\n[[step]]\nrun = "passwd -d root"\n')
+    online("build", str(path))
+    argv = [sys.executable, "-m", "treesmith", "launch", "-q", "open"]
+    with Terminal(argv, environment(store)) as terminal:
+        for power in ("reboot", "poweroff"):
+            terminal.expect("login:")
+            terminal.type("root\r")
+            terminal.expect("# ")
+            terminal.type("tty; stty size\r")
+            terminal.expect("/dev/console")
+            terminal.expect("30 100")
+            terminal.type(f"systemctl {power}\r")
+        terminal.expect("Powering off.")
+        assert terminal.end() == 0
+
+
+def test_each_copy_is_another_machine(online: Treesmith) -> None:
+    ids = set()
+    for name in ("one", "two"):
+        online("snapshot", "debian-init" if name == "one" else "one", name)
+        online("launch", "-q", "-d", name)
+        ids.add(online("enter", name, "--", "cat", "/etc/machine-id"))
+        online("stop", name)
+    assert len(ids) == 2 and all(re.fullmatch(r"[0-9a-f]{32}\n", id) for id in ids)
+
+
+def test_sysvinit(online: Treesmith, tmp_path: Path) -> None:
+    text = Path(HERE, "recipes/debian-init.toml").read_text()
+    path = tmp_path / "old.toml"
+    path.write_text(re.sub(r"^packages = .*$", OLD, text, flags=re.MULTILINE))
+    online("build", str(path))
+    name = online("launch", "-q", "-d", "old").strip()
+    try:
+        wait_for("cron", lambda: "cron" in online("enter", name, "--", "sh", "-c", "cat /proc/[0-9]*/comm || true"))
+        assert online("enter", name, "--", "cat", "/proc/1/comm") == "init\n"
+    finally:
+        said = online("stop", name)
+    assert "killed" not in said
+    assert online("wait", name) == "0\n"
+    assert "Will now halt" in online("logs", name)
