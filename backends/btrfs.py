@@ -10,7 +10,7 @@ snapshot has empty directories. The snapshot of the root is one point in time; t
 import errno
 import os
 
-from treesmith.backends.plain import Plain
+from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.subvolumes import delete, inside, mounted_below, on_btrfs, open_inner
 from treesmith.backends.values import Fork, Traits, Usage
 from treesmith.errors import Error
@@ -103,6 +103,17 @@ class Btrfs:
 
     def orphans(self, live: "Iterable[Root]", making: "frozenset[str]") -> "list[str]":
         return []
+
+    def faults(self, root: "Root") -> "list[str]":
+        if not isinstance(root.layout.get("sealed"), bool):
+            return ["its layout does not say whether it is sealed"]
+        top = f"{root.home}/root"
+        if not is_folder(top):
+            return ["its root is missing"]
+        return [] if self._calls.is_subvolume(top) else ["its root is no subvolume"]
+
+    def set_aside(self, orphan: str, folder: str) -> None:
+        raise FileNotFoundError(orphan)  # there never is one
 
     def clear(self, path: str) -> None:
         # The kernel deletes a mounted subvolume, and one with mounts in it, without a word.

@@ -62,6 +62,12 @@ class Backend(Protocol):
         Called under the writers' lock. An orphan never comes back to life, so it may be cleared outside it.
         """
 
+    def faults(self, root: Root) -> list[str]:
+        """What is wrong with a root, whatever its layout says; empty if nothing. A quick look, not at its files."""
+
+    def set_aside(self, orphan: str, folder: str) -> None:
+        """Move one of `orphans` into the directory `folder`, or to where it is nobody's orphan."""
+
     def clear(self, path: str) -> None:
         """Remove one of `orphans`, or a directory in trash/ that was a home. Slow, resumable, idempotent, never
         across a mount."""

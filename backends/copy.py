@@ -2,7 +2,7 @@
 
 import os
 
-from treesmith.backends.plain import Plain
+from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.values import Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
@@ -66,6 +66,12 @@ class Copy:
 
     def orphans(self, live: "Iterable[Root]", making: "frozenset[str]") -> "list[str]":
         return []
+
+    def faults(self, root: "Root") -> "list[str]":
+        return [] if is_folder(f"{root.home}/root") else ["its root is missing"]
+
+    def set_aside(self, orphan: str, folder: str) -> None:
+        raise FileNotFoundError(orphan)  # there never is one
 
     def clear(self, path: str) -> None:
         remove_tree(path)

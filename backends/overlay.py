@@ -7,10 +7,11 @@ number: while its staging lock is held, its layers are nobody's orphans. See mer
 import os
 
 from treesmith.backends.merged import Merged
-from treesmith.backends.plain import Plain
+from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.values import Fork, Traits, Usage
 from treesmith.linux.file import syncfs
 from treesmith.linux.remove import remove_tree
+from treesmith.names import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +112,19 @@ class Overlay:
         return [
             f"{self._layers}/{lid}"
             for lid in sorted(os.listdir(self._layers))
-            if lid not in used and lid.partition("-")[0] not in making
+            if _is_lid(lid) and lid not in used and lid.partition("-")[0] not in making
         ]
+
+    def faults(self, root: "Root") -> "list[str]":
+        layers, upper = root.layout.get("layers"), root.layout.get("upper")
+        lids = [*layers, *([upper] if upper else [])] if isinstance(layers, list) else []
+        if not lids or not all(isinstance(lid, str) and _is_lid(lid) for lid in lids):
+            return ["its layout names no layers"]
+        needed = [*(f"{lid}/fs" for lid in lids), *([f"{upper}/work"] if upper else [])]
+        return [f"layer {path} is missing" for path in needed if not is_folder(f"{self._layers}/{path}")]
+
+    def set_aside(self, orphan: str, folder: str) -> None:
+        os.rename(orphan, f"{folder}/{os.path.basename(orphan)}")
 
     def clear(self, path: str) -> None:
         remove_tree(path)
@@ -193,3 +205,9 @@ class Overlay:
         if not throwaway:
             self._keep(child)
         return Fork(None, {"layers": [base], "upper": child}, True)
+
+
+def _is_lid(text: str) -> bool:
+    """What is called otherwise was not put there by us."""
+    id, _, number = text.partition("-")
+    return is_id(id) and number.isdecimal()

@@ -5,6 +5,7 @@ import os
 
 from treesmith.linux.call import ioctl
 from treesmith.linux.file import BENEATH, NO_MAGICLINKS, NO_SYMLINKS, NO_XDEV, open_inside
+from treesmith.linux.mountinfo import unescaped
 from treesmith.linux.remove import remove_tree
 
 TYPE_CHECKING = False
@@ -73,7 +74,7 @@ def mounted_below(path: str) -> bool:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         rows = [line.split(" ", 5) for line in file]
     path = os.path.realpath(path)
-    mounts = [(row[2], _plain(row[3]), _plain(row[4])) for row in rows]
+    mounts = [(row[2], unescaped(row[3]), unescaped(row[4])) for row in rows]
     device, root, place = max(  # the last one, of those at the same place
         (mount for mount in mounts if _within(path, mount[2])), key=lambda mount: len(mount[2])
     )
@@ -83,9 +84,3 @@ def mounted_below(path: str) -> bool:
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _plain(field: str) -> str:
-    """mountinfo writes space, tab, newline and backslash as \\ooo."""
-    first, *rest = field.split("\\")
-    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)

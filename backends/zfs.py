@@ -125,6 +125,18 @@ class Zfs:
                 found.append(name)
         return found
 
+    def faults(self, root: "Root") -> "list[str]":
+        sealed = root.layout.get("sealed")
+        if not isinstance(sealed, bool):
+            return ["its layout does not say whether it is sealed"]
+        needed = [self._root(root.id), *([f"{self._root(root.id)}@{root.id}"] if sealed else [])]
+        return [f"{name} is missing" for name in needed if not self._calls.exists(name)]
+
+    def set_aside(self, orphan: str, folder: str) -> None:
+        if "@" not in orphan:  # a snapshot alone holds nothing that its dataset did not
+            parent, _, id = orphan.rpartition("/")
+            _table("rename", orphan, f"{parent}/{os.path.basename(folder)}-{id}")
+
     def clear(self, path: str) -> None:
         if path.startswith("/"):
             remove_tree(path)

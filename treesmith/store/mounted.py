@@ -36,6 +36,8 @@ class Mounted:
 
     def exists(self) -> bool:
         """Is it there, and the uppermost on its directory?"""
+        from treesmith.linux.mountinfo import unescaped
+
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             rows = [line.split(" ", 5) for line in file]
         here = [int(row[0]) for row in rows if unescaped(row[4]) == self.place]
@@ -164,14 +166,6 @@ def _read(id: str) -> "Mounted | None":
         return Mounted(**fields)
     except (OSError, ValueError, TypeError):
         return None
-
-
-def unescaped(field: str) -> str:
-    """mountinfo writes space, tab, newline and backslash as \\ooo."""
-    if "\\" not in field:
-        return field
-    first, *rest = field.split("\\")
-    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
 def busy(what: str, id: str) -> BusyError:

@@ -4,8 +4,9 @@ import os
 
 from treesmith.errors import BusyError, Error, UsageError
 from treesmith.linux.mount import RDONLY, move_mount, set_attributes, umount
+from treesmith.linux.mountinfo import unescaped
 from treesmith.store import locks
-from treesmith.store.mounted import NOFOLLOW, RUN, Mounted, busy, clear, drop, take_down, unescaped, where
+from treesmith.store.mounted import NOFOLLOW, RUN, Mounted, busy, clear, drop, take_down, where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -146,6 +146,15 @@ _ALL = (
         '"why", "advice"}]}; made: false if it was there already; advice: what would make the backend work there.',
     ),
     Verb(
+        "check", "Store", "check", "Look for damage in the store.",
+        Option("repair", "flag", "Mend what can be mended, and put the rest that is damaged out of the way."),
+        Option("dry-run", "flag", "With --repair: say what would be done, and do nothing."), JSON,
+        more="Files are not read. --repair deletes nothing but links to nowhere and what dead writers left; what is "
+        "damaged goes to quarantine/ in the store. The exit status is 1 when damage is found, or is left. "
+        '--json: {"version": 1, "store", "trees", "damage": [{"what", "why", "advice", "repair", "done"}], "in_use", '
+        '"quarantine"}; repair: what --repair does about it, done: that it did, trees and quarantine: how many.',
+    ),
+    Verb(
         "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN,
         Option("step-age", "int", "Keep steps that no tree is made of any more so long.", metavar="DAYS"),
         Option("step-budget", "int", "Keep the newest such steps up to this size.", metavar="MIB"),
