@@ -15,9 +15,15 @@ def mounts() -> set[str]:
 
 
 def loops() -> set[str]:
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    backing = {file.parent.parent.name: file.read_text().strip() for file in files}
-    return {f"loop device {loop}: {path}" for loop, path in backing.items() if Path(path).is_relative_to(base)}
+    found = set()
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            path = file.read_text().strip()
+        except OSError:
+            continue  # another run's, which is just going
+        if Path(path).is_relative_to(base):
+            found.add(f"loop device {file.parent.parent.name}: {path}")
+    return found
 
 
 def cgroups() -> set[str]:
