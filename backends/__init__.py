@@ -2,7 +2,15 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treesmith.backends.btrfs import Btrfs
     from treesmith.backends.contract import Backend
+    from treesmith.backends.copy import Copy
+    from treesmith.backends.overlay import Overlay
+    from treesmith.backends.zfs import Zfs
+
+    _KEEPERS: tuple[Callable[[str], Backend], ...] = (Btrfs, Zfs, Overlay, Copy)  # checked to keep the contract
 
 # name -> module:class. A third party's comes by the entry point group `treesmith.backends`.
 BUILT_IN = {

@@ -122,6 +122,11 @@ class Btrfs:
         delete(self._calls, f"{path}/root")
         remove_tree(path)
 
+    def reclaimable(self, path: str) -> "int | None":
+        from treesmith.backends.measure import extents
+
+        return extents(f"{path}/root").exclusive
+
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import extents
 

@@ -2,8 +2,10 @@
 
 A store on the dataset D keeps the root of tree ID in D/treesmith-INODE/ID, INODE the store directory's; names are made
 when they are needed, so a pool may be renamed. Mountpoints are legacy: nothing but a view mounts a root. The snapshot
-ROOT@ID is what ID was sealed as, and what is forked from then on; a fork of a writable tree has @for-FORK,
-marked to go with its last clone. Layout: {"sealed": bool}.
+ROOT@ID is what ID was sealed as, and what is forked from then on; it is held (zfs-hold(8)), so that nobody's clearing
+away of old snapshots takes it. A fork of a writable tree has @for-FORK, marked to go with its last clone. A user
+property says that a root is treesmith's: what has an id's name without it is somebody else's.
+Layout: {"sealed": bool}.
 """
 
 import errno
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from treesmith.backends.contract import Layout, Mode, Root
     from treesmith.sandbox.view import View
 
+ADVICE = "apt install zfsutils-linux zfs-dkms; modprobe zfs"
+_OURS = "treesmith:tree"  # the user property of a root: its id
+_TAG = "treesmith"  # of the hold on what is sealed
 _PATIENCE = 50  # times 100 ms: how long a mount that was just let go of may keep a dataset busy
 
 
@@ -37,6 +42,12 @@ class Mounted(Plain):
     def __init__(self, dataset: str, read_only: bool) -> None:
         # The filesystem itself is never mounted read-only: a second mount of it, with other flags, is then EBUSY.
         self._mount = new_mount("zfs", NODEV | (RDONLY if read_only else 0), (("source", dataset),))
+
+    def idmap(self, userns: int) -> None:
+        try:
+            super().idmap(userns)
+        except OSError as error:
+            raise _too_old() if error.errno == errno.EINVAL else error from None
 
 
 class Zfs:
@@ -53,28 +64,33 @@ class Zfs:
     def probe(self) -> Traits:
         from treesmith.backends.probe import can_idmap
 
-        if not self._calls.exists(self._parent):
-            self._make_parent()
-        dataset = f"{self._parent}/probe-{os.getpid()}"
-        self._calls.create(dataset)
+        # In a place of its own: whoever only asks leaves nothing.
+        name = f"probe-{os.getpid()}"
+        parent = f"{self._parent}-{name}"
+        dataset = f"{parent}/{name}"
+        self._make_parent(parent)
         try:
-            self._calls.snapshot(f"{dataset}@probe")
-            self._calls.clone(f"{dataset}@probe", f"{dataset}-copy")
-            view = Mounted(f"{dataset}-copy", False)
+            self._calls.create(dataset)
+            self._calls.snapshot(f"{dataset}@{name}")
+            self._calls.clone(f"{dataset}@{name}", f"{parent}/copy")
+            view = Mounted(f"{parent}/copy", False)
             try:
                 self.traits.idmap = can_idmap(view.mount())
             finally:
                 view.close()
         finally:
-            for name in (f"{dataset}-copy", dataset):
-                self._destroy(name)
+            for made in (f"{parent}/copy", dataset, parent):
+                self._destroy(made)
         if not self.traits.idmap:
-            with open("/sys/module/zfs/version") as file:
-                raise Error(f"ZFS {file.read().strip()} has no id-mapped mounts", hint="ZFS 2.2 and newer have them")
+            raise _too_old()
         return self.traits
 
     def create(self, id: str, home: str) -> "Layout":
-        self._calls.create(self._root(id))
+        try:
+            self._calls.create(self._root(id), _OURS, id)
+        except FileNotFoundError:
+            self._make_parent(self._parent)
+            self._calls.create(self._root(id), _OURS, id)
         return {"sealed": False}
 
     def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
@@ -82,7 +98,7 @@ class Zfs:
         origin = f"{self._root(source.id)}@{source.id if source.layout['sealed'] else 'for-' + id}"
         if not source.layout["sealed"]:
             self._calls.snapshot(origin)
-        self._calls.clone(origin, self._root(id))
+        self._calls.clone(origin, self._root(id), _OURS, id)
         if not source.layout["sealed"]:
             self._calls.destroy_snapshot(origin)
         return Fork(None, {"sealed": False}, False)
@@ -91,8 +107,9 @@ class Zfs:
         if not root.layout["sealed"]:
             self._sync(root)  # files written through a mapping are only now ZFS's
             snapshot = f"{self._root(root.id)}@{root.id}"
-            self._calls.destroy_snapshot(snapshot)  # what a seal left that was cut short; nobody forked that
+            self._drop(snapshot)  # what a seal left that was cut short; nobody forked that
             self._calls.snapshot(snapshot)
+            self._calls.hold(snapshot, _TAG)
         return {"sealed": True}
 
     def flush(self, root: "Root") -> None:
@@ -117,13 +134,14 @@ class Zfs:
             return []
         known = {root.id for root in live} | making
         found = []
-        for name, going in _table("list", "-t", "filesystem,snapshot", "-r", "-o", "name,defer_destroy", self._parent):
+        columns = ("-t", "filesystem,snapshot", "-S", "createtxg", "-o", f"name,{_OURS},defer_destroy")
+        for name, ours, going in _table("list", *columns, "-r", self._parent):
             root, _, snapshot = name.removeprefix(f"{self._parent}/").partition("@")
             # A snapshot whose fork never came to be; those of a root that goes go with it.
             alone = snapshot.startswith("for-") and snapshot[4:] not in known and going != "on"
-            if alone if root in known else (not snapshot and is_id(root)):
+            if alone if root in known else (not snapshot and is_id(root) and ours == root):
                 found.append(name)
-        return found
+        return found  # the youngest first: few have forks that have to be promoted
 
     def faults(self, root: "Root") -> "list[str]":
         sealed = root.layout.get("sealed")
@@ -141,14 +159,24 @@ class Zfs:
         if path.startswith("/"):
             remove_tree(path)
         elif "@" in path:
-            self._calls.destroy_snapshot(path)
+            self._drop(path)
         else:
             self._destroy(path)
+
+    def reclaimable(self, path: str) -> "int | None":
+        if path.startswith("/"):
+            from treesmith.backends.measure import on_disk
+
+            return on_disk([path])
+        return None if "@" in path else self._taken(path).exclusive
 
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         dataset = self._root(root.id)
         _table("snapshot", f"{dataset}@measured")  # commits: what is not on disk is counted nowhere
         _table("destroy", f"{dataset}@measured")
+        return self._taken(dataset)
+
+    def _taken(self, dataset: str) -> Usage:
         properties = dict(_table("get", "-o", "property,value", "used,referenced", dataset))
         used, shown = int(properties["used"]), int(properties["referenced"])
         cloned = any(clones not in ("-", "") for _, clones in self._snapshots(dataset))
@@ -169,12 +197,16 @@ class Zfs:
         finally:
             view.close()
 
-    def _make_parent(self) -> None:
+    def _make_parent(self, parent: str) -> None:
         settings = (
             "mountpoint=legacy", "canmount=noauto", "xattr=sa", "acltype=posixacl", "utf8only=off",
             "normalization=none", "com.sun:auto-snapshot=false", f"treesmith:store={self._store}",
         )  # fmt: skip
-        _table("create", *(word for setting in settings for word in ("-o", setting)), self._parent)
+        try:
+            _table("create", *(word for setting in settings for word in ("-o", setting)), parent)
+        except Error:
+            if not self._calls.exists(parent):  # else somebody was faster
+                raise
 
     def _snapshots(self, dataset: str) -> "list[list[str]]":
         """[name, clones], the oldest first."""
@@ -182,26 +214,39 @@ class Zfs:
 
     def _destroy(self, dataset: str) -> None:
         """Destroy a dataset with its snapshots. Clones of them live on: they take over what they need of it."""
+        parted = False
         for attempt in range(_PATIENCE):
             try:
-                if not self._calls.exists(dataset):
-                    return
-                for name, _ in self._snapshots(dataset):
-                    self._calls.destroy_snapshot(name)
-                while cloned := [row for row in self._snapshots(dataset) if row[1] not in ("-", "")]:
-                    self._calls.promote(cloned[-1][1].split(",")[0])
+                self._drop(f"{dataset}@{dataset.rpartition('/')[2]}")  # it mostly has no other
                 self._calls.destroy(dataset)
                 return
+            except FileNotFoundError:
+                return  # or another process is destroying it too
             except OSError as error:
-                if error.errno == errno.ENOENT:
-                    return  # another process is destroying it too
                 if error.errno != errno.EBUSY:
                     raise
-                if attempt == _PATIENCE - 1:
-                    raise OSError(
-                        errno.EBUSY, f"in use by {_holders(dataset) or 'what cannot be seen'}", dataset
-                    ) from None
+            if not parted:
+                self._part(dataset)
+                parted = True
+                continue
+            if attempt == _PATIENCE - 1:
+                raise OSError(errno.EBUSY, f"in use by {_holders(dataset) or 'what cannot be seen'}", dataset)
             time.sleep(0.1)
+
+    def _part(self, dataset: str) -> None:
+        """Take its snapshots away from it: with what was cloned from them, or for good."""
+        for name, _ in self._snapshots(dataset):
+            self._drop(name)
+        while cloned := [row for row in self._snapshots(dataset) if row[1] not in ("-", "")]:
+            self._calls.promote(cloned[-1][1].split(",")[0])
+
+    def _drop(self, snapshot: str) -> None:
+        """Destroy a snapshot, now or with its last clone. One that is gone is fine."""
+        try:
+            self._calls.release(snapshot, _TAG)
+        except FileNotFoundError:
+            pass
+        self._calls.destroy_snapshot(snapshot)
 
 
 def calls() -> Calls:
@@ -209,7 +254,19 @@ def calls() -> Calls:
     try:
         return Calls()
     except OSError as error:
-        raise Error("the backend zfs needs ZFS", str(error), "apt install zfsutils-linux; modprobe zfs") from None
+        raise Error("the backend zfs needs ZFS", str(error), ADVICE) from None
+
+
+def version() -> str:
+    """The kernel module's."""
+    with open("/sys/module/zfs/version") as file:
+        return file.read().strip()
+
+
+def _too_old() -> Error:
+    return Error(
+        f"ZFS {version()} has no id-mapped mounts", "root in a container would be root outside", "ZFS 2.2 has them"
+    )
 
 
 def _dataset(store: str) -> str:

@@ -9,6 +9,10 @@ import leaks
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", metavar="FILE", help="put the contract suite's table there, beside what it holds")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid():
         pytest.exit("the tests need root: they mount, and make user namespaces", returncode=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from treesmith.backends import PREFERRED, btrfs
+from treesmith.backends import PREFERRED, btrfs, zfs
 from treesmith.backends.choose import Tried, attempt, chosen, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
@@ -49,6 +49,7 @@ def checks(store: str = "") -> Iterator[Check]:
     yield _cgroups()
     yield from _store(os.path.abspath(store or default_path()))
     yield _btrfsutil()
+    yield _zfs()
     yield from _bootstrappers()
 
 
@@ -205,6 +206,17 @@ def _btrfsutil() -> Check:
     except Error as error:
         return Check("btrfsutil", "no", error.details, f"only stores on btrfs need it: {error.hint}")
     return Check("btrfsutil", "ok", found)
+
+
+def _zfs() -> Check:
+    try:
+        zfs.calls()
+        found = f"ZFS {zfs.version()} in the kernel, libzfs_core"
+        if not shutil.which("zfs"):
+            return Check("zfs", "no", f"{found}, but not its programs", "only stores on zfs need it: " + zfs.ADVICE)
+    except Error as error:
+        return Check("zfs", "no", error.details, f"only stores on zfs need it: {error.hint}")
+    return Check("zfs", "ok", found)
 
 
 def _existing(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The contract of backends, tried on each with each filesystem that it is for."""
+"""The contract of backends, tried on each with each filesystem that it is for, and its table at the end of the run."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import filesystems
 import pytest
+from table import Table
 
 from treesmith.store import Store, create_store
 
@@ -21,11 +22,15 @@ CASES = [
 if os.path.exists("/dev/zfs"):  # in the guest: see tests/guest
     CASES.append(("zfs", "zfs"))
 GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
-    "ext4": filesystems.host,  # the host's own, whatever it is; ext4 in CI
+    "ext4": filesystems.ext4,
     "xfs": filesystems.xfs,
     "btrfs": filesystems.btrfs,
     "zfs": filesystems.zfs,
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Table(config.getoption("--table")))
 
 
 @pytest.fixture(scope="session", params=CASES, ids="@".join)
@@ -49,3 +54,9 @@ def store(ground: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[
     for orphan in store.backend.orphans([], frozenset()):
         store.backend.clear(orphan)
     store.backend.clear(store.path)
+
+
+@pytest.fixture
+def declared(record_property: Callable[[str, object], None]) -> Callable[[], None]:
+    """To be called by a test that has shown an exception which the backend declares in its traits."""
+    return lambda: record_property("declared", True)

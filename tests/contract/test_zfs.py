@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from forest import opened
 
+import treesmith.backends.zfs
 from treesmith.store import Store
 
 pytestmark = [
@@ -61,7 +62,41 @@ def test_a_snapshot_whose_fork_never_came_to_be(store: Store) -> None:
     assert datasets("snapshot") == [f"{dataset}@mine"]
 
 
-def test_who_keeps_a_dataset_busy(store: Store, tmp_path: Path) -> None:
+def test_what_others_made_is_no_orphan(store: Store) -> None:
+    with store.stage() as stage:
+        stage.create()
+        tree = store.publish(stage, "build", "base", sealed=True)
+    (dataset,) = datasets("filesystem")
+    theirs = f"{os.path.dirname(dataset)}/0123456789abcdef"
+    subprocess.run(["zfs", "create", theirs], check=True)
+    assert store.backend.orphans([], frozenset()) == [dataset]
+    assert store.backend.orphans([tree], frozenset()) == []
+    subprocess.run(["zfs", "destroy", theirs], check=True)
+
+
+def test_what_is_sealed_is_held(store: Store) -> None:
+    with store.stage() as stage:
+        stage.create()
+        tree = store.publish(stage, "build", "base", sealed=True)
+    (sealed,) = datasets("snapshot")
+    done = subprocess.run(["zfs", "destroy", sealed], stderr=-1, check=False)
+    assert done.returncode
+    assert datasets("snapshot") == [sealed]
+    store.remove([tree])
+    assert datasets("all") == []
+
+
+def test_whoever_only_asks_leaves_nothing(store: Store) -> None:
+    before = datasets("all")
+    place = os.path.dirname(os.path.dirname(before[0])) if before else "treesmith-test"
+    store.backend.probe()
+    said = subprocess.run(["zfs", "list", "-H", "-o", "name", "-r", place], stdout=-1, check=True).stdout.decode()
+    assert "probe" not in said
+    assert datasets("all") == before
+
+
+def test_who_keeps_a_dataset_busy(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treesmith.backends.zfs, "_PATIENCE", 3)
     with store.stage() as stage:
         stage.create()
         store.publish(stage, "build", "base")

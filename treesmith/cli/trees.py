@@ -87,7 +87,7 @@ def path(asked: "Asked", tree: str) -> None:
     if not at:
         raise Error(
             f"{found.title} has no path of its own",
-            f"the backend {store.backend.name} puts it together from layers, for whoever mounts it",
+            f"with the backend {store.backend.name} a root is nowhere until it is mounted",
             f"treesmith mount {tree}",
         )
     print(at)

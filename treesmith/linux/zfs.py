@@ -37,14 +37,19 @@ class Zfs:
     def exists(self, name: str) -> bool:
         return bool(self._function(self._core, "lzc_exists")(os.fsencode(name)))
 
-    def create(self, name: str) -> None:
-        self._call("lzc_create", os.fsencode(name), _FILESYSTEM, None, None, 0, what=name)
+    def create(self, name: str, key: str = "", value: str = "") -> None:
+        """With a user property, if there is a key."""
+        with _List(self, key, value) as properties:
+            self._call("lzc_create", os.fsencode(name), _FILESYSTEM, properties, None, 0, what=name)
 
     def snapshot(self, name: str) -> None:
-        self._on_list("lzc_snapshot", name, None)
+        with _List(self, name) as names:
+            self._on_list("lzc_snapshot", names, None, what=name)
 
-    def clone(self, snapshot: str, name: str) -> None:
-        self._call("lzc_clone", os.fsencode(name), os.fsencode(snapshot), None, what=name)
+    def clone(self, snapshot: str, name: str, key: str = "", value: str = "") -> None:
+        """With a user property, if there is a key."""
+        with _List(self, key, value) as properties:
+            self._call("lzc_clone", os.fsencode(name), os.fsencode(snapshot), properties, what=name)
 
     def promote(self, name: str) -> None:
         """The clone takes over its origin, and every older snapshot with it."""
@@ -56,19 +61,27 @@ class Zfs:
         self._call("lzc_destroy", os.fsencode(name), what=name)
 
     def destroy_snapshot(self, name: str) -> None:
-        """Now, or with its last clone. One that is gone is fine."""
-        self._on_list("lzc_destroy_snaps", name, 1)
+        """Now, or with its last clone, or hold. One that is gone is fine."""
+        with _List(self, name) as names:
+            self._on_list("lzc_destroy_snaps", names, 1, what=name)
 
-    def _on_list(self, function: str, name: str, argument: "int | None") -> None:
-        names, failures = _Pointer(), _Pointer()
-        self._call("nvlist_alloc", _ctypes.byref(names), _UNIQUE_NAME, 0, of=self._lists)
+    def hold(self, snapshot: str, tag: str) -> None:
+        """Until `release`: zfs-hold(8)."""
+        with _List(self, snapshot, tag) as holds:
+            self._on_list("lzc_hold", holds, -1, what=snapshot)
+
+    def release(self, snapshot: str, tag: str) -> None:
+        """FileNotFoundError: there is no such snapshot, or hold."""
+        with _List(self, tag) as tags, _List(self, snapshot, tags) as holds:
+            self._on_list("lzc_release", holds, what=snapshot)
+
+    def _on_list(self, function: str, *arguments: "object", what: str) -> None:
+        failures = _Pointer()
         try:
-            self._call("nvlist_add_boolean", names, os.fsencode(name), of=self._lists)
-            self._call(function, names, argument, _ctypes.byref(failures), what=name)
+            self._call(function, *arguments, _ctypes.byref(failures), what=what)
         finally:
-            for kept in (names, failures):
-                if kept.value:
-                    self._function(self._lists, "nvlist_free")(kept)
+            if failures.value:
+                self._function(self._lists, "nvlist_free")(failures)
 
     def _call(self, name: str, *arguments: "object", of: int = 0, what: str = "") -> None:
         error = self._function(of or self._core, name, len(arguments))(*arguments)
@@ -79,3 +92,34 @@ class Zfs:
         function = _Function(_ctypes.dlsym(library, name))
         function.argtypes = (_Pointer,) * count
         return function
+
+
+class _List:
+    """An nvlist of one pair, in a `with` block. value: a string, a list, or None for a flag. Without a key: none."""
+
+    __slots__ = ("_calls", "_key", "_list", "_value")
+
+    def __init__(self, calls: Zfs, key: str, value: "str | _Pointer | None" = None) -> None:
+        self._calls = calls
+        self._key = key
+        self._value = value
+        self._list = _Pointer()
+
+    def __enter__(self) -> _Pointer:
+        if self._key:
+            self._add()
+        return self._list
+
+    def __exit__(self, *_: object) -> None:
+        if self._list.value:
+            self._calls._function(self._calls._lists, "nvlist_free")(self._list)
+
+    def _add(self) -> None:
+        call, library, key = self._calls._call, self._calls._lists, os.fsencode(self._key)
+        call("nvlist_alloc", _ctypes.byref(self._list), _UNIQUE_NAME, 0, of=library)
+        if self._value is None:
+            call("nvlist_add_boolean", self._list, key, of=library)
+        elif isinstance(self._value, str):
+            call("nvlist_add_string", self._list, key, os.fsencode(self._value), of=library)
+        else:
+            call("nvlist_add_nvlist", self._list, key, self._value, of=library)
