@@ -19,10 +19,10 @@ from treesmith.linux.remove import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any
 
-    from treesmith.backends.contract import Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Mode, Root
     from treesmith.sandbox.view import View
 
 
@@ -126,6 +126,9 @@ class Btrfs:
         from treesmith.backends.measure import extents
 
         return extents(f"{path}/root").exclusive
+
+    def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
+        return []  # each root stands alone
 
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import extents

@@ -5,7 +5,7 @@ commit. A backend keeps the root either inside that directory ("root", it rides 
 made from the id, and says so in the layout. Everything here runs under the store's locks; a backend has none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Literal, Protocol
 
 from treesmith.backends.values import Fork, Traits, Usage
@@ -21,6 +21,21 @@ class Root(Protocol):
     id: str
     home: str  # absolute path of trees/ID, or of staging/X while it is being made
     layout: Layout
+
+
+class Compaction(Protocol):
+    """Some roots, stored in less. The store makes it, and then publishes the roots' new layouts one after the other:
+    what the old ones name stays until no record names it."""
+
+    trees: list[str]  # the ids of the roots
+    what: str  # in a few words
+    bytes: int  # what comes back
+
+    def make(self, id: str) -> None:
+        """Make it, durably, beside what is there. `id`: of a stage, which holds until the layouts are published."""
+
+    def after(self, id: str, layout: Layout) -> Layout | None:
+        """After `make`: the layout that keeps what `layout` does. None: it does not concern that one any more."""
 
 
 class Backend(Protocol):
@@ -74,6 +89,9 @@ class Backend(Protocol):
 
     def reclaimable(self, path: str) -> int | None:
         """Bytes that `clear` would give back; None: unknown."""
+
+    def compactions(self, live: Iterable[Root], busy: Collection[str]) -> list[Compaction]:
+        """What could be stored in less, of the roots `live`, which are all there are. What `busy` ids need stays."""
 
     def usage(self, root: Root, others: Iterable[Root]) -> Usage:
         """Measured now; `others` may share with it."""

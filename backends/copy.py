@@ -10,9 +10,9 @@ from treesmith.linux.remove import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Mode, Root
     from treesmith.sandbox.view import View
 
 # cp(1) keeps hard links, holes, device nodes and directory times, and is three times as fast as Python. Not -a: that
@@ -80,6 +80,9 @@ class Copy:
         from treesmith.backends.measure import on_disk, shares_data
 
         return None if shares_data(f"{self._store}/store.json") else on_disk([path])
+
+    def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
+        return []  # each root stands alone
 
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         from treesmith.backends.measure import on_disk, shares_data

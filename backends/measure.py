@@ -10,8 +10,10 @@ from treesmith.run import output
 
 
 def on_disk(paths: list[str]) -> int:
-    """What everything in these directories takes, each hard-linked file once, what vanishes meanwhile not."""
-    total, seen, waiting = 0, set(), list(paths)
+    """What comes back with these directories: a file that has names elsewhere too does not. What vanishes meanwhile
+    does not count."""
+    total, waiting = 0, list(paths)
+    names: dict[int, int] = {}
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
@@ -23,9 +25,9 @@ def on_disk(paths: list[str]) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif status.st_nlink > 1:
-                        if status.st_ino in seen:
+                        names[status.st_ino] = names.get(status.st_ino, 0) + 1
+                        if names[status.st_ino] < status.st_nlink:
                             continue
-                        seen.add(status.st_ino)
                     total += status.st_blocks * 512
         except FileNotFoundError:
             continue

@@ -6,6 +6,7 @@ number: while its staging lock is held, its layers are nobody's orphans. See mer
 
 import os
 
+from treesmith.backends.merge import imitate
 from treesmith.backends.merged import Merged
 from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.values import Fork, Traits, Usage
@@ -15,9 +16,9 @@ from treesmith.names import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Mode, Root
     from treesmith.sandbox.view import View
 
 # A failed lookup costs 8 us at a small depth and 128 us at 100 layers; and Linux 6.1 takes 64 short names at most.
@@ -145,6 +146,11 @@ class Overlay:
         shared = on_disk([f"{self._layers}/{lid}" for lid in own if lid in elsewhere])
         return Usage(exclusive, shared, None)
 
+    def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
+        from treesmith.backends.compact import compactions
+
+        return list(compactions(self._layers, list(live), busy))
+
     def _make(self, lid: str, like: str) -> None:
         """An empty layer, whose root has the owner, mode, times and xattrs of the directory `like`."""
         path = f"{self._layers}/{lid}"
@@ -153,15 +159,8 @@ class Overlay:
         os.mkdir(f"{path}/fs", 0o755)
         for folder in (path, f"{path}/work", f"{path}/fs"):
             os.chmod(folder, 0o755)
-        if not like:
-            return
-        status = os.stat(like)
-        os.chown(f"{path}/fs", status.st_uid, status.st_gid)
-        os.chmod(f"{path}/fs", status.st_mode & 0o7777)
-        for name in os.listxattr(like):
-            if not name.startswith("user.overlay."):
-                os.setxattr(f"{path}/fs", name, os.getxattr(like, name))
-        os.utime(f"{path}/fs", ns=(status.st_atime_ns, status.st_mtime_ns))
+        if like:
+            imitate(f"{path}/fs", like)
 
     def _keep(self, *lids: str) -> None:
         """Make the layers' names durable. One journal commit pays for all of these."""

@@ -23,9 +23,9 @@ from treesmith.names import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Mode, Root
     from treesmith.sandbox.view import View
 
 ADVICE = "apt install zfsutils-linux zfs-dkms; modprobe zfs"
@@ -169,6 +169,9 @@ class Zfs:
 
             return on_disk([path])
         return None if "@" in path else self._taken(path).exclusive
+
+    def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
+        return []  # each root stands alone
 
     def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
         dataset = self._root(root.id)

@@ -5,8 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from treesmith.errors import BusyError
+from treesmith.store.compact import compact, compactions
 from treesmith.store.keep import Facts, Policy, doomed
-from treesmith.store.records import Tree
+from treesmith.store.records import Damaged, Tree
 from treesmith.store.recovery import leftovers, settle
 from treesmith.store.remove import Change, Going
 from treesmith.store.store import Store
@@ -16,8 +17,8 @@ __all__ = ["Policy", "Removal", "apply", "plan"]
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing that prune removes. tree: an id, or "" for what no tree owns. bytes: what comes back when everything
-    before it in the plan is gone already; None: unknown."""
+    """One thing that prune removes, or makes smaller. tree: an id, or "" for what no tree owns. bytes: what comes back
+    when everything before it in the plan is gone already; None: unknown."""
 
     what: str  # a tree's title, or a path in the store
     reason: str
@@ -37,6 +38,11 @@ def plan(store: Store, policy: Policy | None = None, live: Collection[str] = (),
         del left[tree.id]
         size = store.backend.usage(tree, left.values()).exclusive
         removals.append(Removal(tree.title, reason, size, tree.id))
+    damaged = [tree for tree in facts.trees if isinstance(tree, Damaged)]
+    for compaction in compactions(store, [*left.values(), *damaged], facts.in_use):
+        first, *more = sorted(left[id].title for id in compaction.trees)
+        what = f"{compaction.what} of {first}{f' and {len(more)} more' if more else ''}"
+        removals.append(Removal(what, "can be one: nothing needs them apart", compaction.bytes))
     for path, reason in leftovers(store):
         removals.append(Removal(path.removeprefix(f"{store.path}/"), reason, store.backend.reclaimable(path)))
     return removals
@@ -62,6 +68,8 @@ def apply(
                     continue
             needed.add(tree.parent)
         failed += [f"{tree}: {why}" for tree, why in going.go().items()]
+    store.sweep()  # what follows needs some room
+    failed += compact(store)
     return failed + store.sweep()
 
 
