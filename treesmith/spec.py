@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from treesmith.sandbox.limits import Limits
+
 INIT = "/sbin/init"
 NETWORKS = ("none", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
-_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal", "boot")
+_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal", "boot", "memory", "cpus", "pids")
 
 
 class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "boot", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "name",
-        "network", "quiet", "read_only", "stop_signal", "tty", "user",
+        "binds", "boot", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "limits",
+        "name", "network", "quiet", "read_only", "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class Spec:
         self.boot = False  # the command is an init
         self.ephemeral = False
         self.filtered = True  # system calls
+        self.limits: Limits | None = None
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
@@ -61,6 +64,11 @@ def make(
     hostname: str = "",
     network: str = "",
     seccomp: str = "",
+    memory: str = "",
+    cpus: str = "",
+    cpuset: str = "",
+    pids: str = "",
+    io_weight: str = "",
     name: str = "",
     boot: bool = False,
     detach: bool = False,
@@ -90,6 +98,10 @@ def make(
     spec.hostname = _hostname(hostname) if hostname else ""
     spec.network = _network(network) if network else "none"
     spec.filtered = _seccomp(seccomp)
+    if any((memory, cpus, cpuset, pids, io_weight, *(key in defaults for key in ("memory", "cpus", "pids")))):
+        from treesmith.sandbox import limits  # who has none does not pay for it
+
+        spec.limits = limits.read(defaults, memory, cpus, cpuset, pids, io_weight)
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     if "stop-signal" in defaults or not spec.boot:
         spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))

@@ -29,7 +29,7 @@ def test_defaults_cannot_loosen(defaults: dict[str, Any]) -> None:
 
 
 def test_what_is_not_kept_is_named() -> None:
-    assert spec.make({"memory": "1G", "network": "private", "user": "x"}).ignored == ("memory", "network")
+    assert spec.make({"ports": ["1:1"], "network": "private", "user": "x"}).ignored == ("ports", "network")
     assert spec.make({"network": "private"}, network="host").ignored == ()
     assert spec.make({"network": "none"}).ignored == ()
 

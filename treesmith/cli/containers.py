@@ -20,7 +20,7 @@ _PATIENCE = 10  # s
 
 def ps(asked: "Asked", usage: bool, json: bool) -> None:
     found = containers.running(open_store(asked.store).path)
-    used = [cgroup.usage(one["cgroup"]) if usage else (None, None, None) for one in found]
+    used = [cgroup.usage(one["cgroup"], one.get("folders", ())) if usage else (None, None, None) for one in found]
     if json:
         listing.document(containers=[_described(one, used[at]) for at, one in enumerate(found)])
         return

@@ -42,6 +42,7 @@ class Record:
 
     def begin(self, process: "Process", sandbox: "Sandbox") -> None:
         self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup, ready=False)
+        self.fields["folders"] = process.folders
         self.fields["inside"] = {
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
             "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,

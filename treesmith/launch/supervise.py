@@ -273,6 +273,7 @@ def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool)
         defaults=(("/etc/hosts", hosts.encode()),),
         files=_identity(claim, spec) if spec.boot else (),
         tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else ("/run", "/tmp") if spec.boot else (),
+        limits=spec.limits,
         capabilities=(BOOT | {NET_ADMIN} if spec.network != "host" else BOOT) if spec.boot else COMMAND,
         boot=spec.boot,
         filtered=spec.filtered,

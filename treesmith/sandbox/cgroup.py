@@ -4,10 +4,15 @@ import errno
 import os
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # What /sys/kernel/cgroup/delegate lists; the limits are not among it.
 _DELEGATED = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
 _BASES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
-_PREFIX = "treesmith-"
+PREFIX = "treesmith-"
+SUPERVISOR = "supervisor"
 
 
 def base() -> str:
@@ -15,13 +20,20 @@ def base() -> str:
     return next((path for path in _BASES if os.path.exists(f"{path}/cgroup.procs")), "")
 
 
+def own() -> "str | None":
+    """Ours, from `base`, as one below which others are made: "" is the topmost. None: it is not below what is mounted.
+
+    A supervisor that had to make room for limits stands in a leaf of its own (see `enforce`): then the one above.
+    """
+    with open("/proc/self/cgroup") as file:
+        path = next((line[3:].rstrip("/") for line in file.read().splitlines() if line.startswith("0::")), "")
+    return None if path.startswith("/..") else path.removesuffix(f"/{SUPERVISOR}")
+
+
 def place(slot: int) -> str:
     """The path below `base` for the cgroup of a range of ids, below our own; "" if there can be none."""
-    if not base():
-        return ""
-    with open("/proc/self/cgroup") as file:
-        own = next((line[3:].rstrip("/") for line in file.read().splitlines() if line.startswith("0::")), "")
-    return "" if own.startswith("/..") else f"{own}/{_PREFIX}{slot}"  # "/../x": not below what is mounted here
+    above = own() if base() else None
+    return "" if above is None else f"{above}/{PREFIX}{slot}"
 
 
 def make(path: str, owner: int) -> int:
@@ -81,9 +93,15 @@ def is_populated(path: str) -> bool:
     return _counters(f"{path}/cgroup.events").get("populated") == 1
 
 
-def usage(path: str) -> "tuple[int | None, int | None, int | None]":
-    """(bytes of memory, microseconds of processor time, processes); None where its controller is not in cgroup2."""
-    return _count(f"{path}/memory.current"), _counters(f"{path}/cpu.stat").get("usage_usec"), _processes(path)
+def usage(path: str, folders: "Iterable[str]" = ()) -> "tuple[int | None, int | None, int | None]":
+    """(bytes of memory, microseconds of processor time, processes); None where nothing counts it. `folders`: those of
+    the controllers that are not in cgroup2."""
+    memory = [_count(f"{path}/memory.current"), *(_count(f"{folder}/memory.usage_in_bytes") for folder in folders)]
+    return (
+        next((count for count in memory if count is not None), None),
+        _counters(f"{path}/cpu.stat").get("usage_usec"),
+        _processes(path),
+    )
 
 
 def _processes(path: str) -> "int | None":

@@ -67,6 +67,7 @@ def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int
             os.fchown(fd, owner, owner)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     leaf = cgroup.of(pid)
+    folders = _limits(pid)
     try:
         setns(pidfd, NEWPID)  # for our children alone
         process.pid = clone3(0, leaf if leaf >= 0 else None)
@@ -76,9 +77,22 @@ def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int
     if not process.pid:
         ours.close()
         _run(pidfd, sandbox, allowed, stdio, theirs)
+    for folder in folders:
+        with open(f"{folder}/cgroup.procs", "w") as file:
+            file.write(str(process.pid))
     process.pidfd = os.pidfd_open(process.pid)
     theirs.close()
     finish(ours, process)
+
+
+def _limits(pid: int) -> "list[str]":
+    """The cgroups of the sandbox's limits that are in hierarchies of their own."""
+    with open(f"/proc/{pid}/cgroup") as file:
+        if not any(cgroup.PREFIX in line and not line.startswith("0::") for line in file.read().splitlines()):
+            return []
+    from treesmith.sandbox import enforce
+
+    return enforce.joined(pid)
 
 
 def _run(

@@ -28,6 +28,8 @@ def clear(tree: str = "", run: str = ids.RUN) -> int:
             _await(note.pid, note.began)
         if folder:
             cgroup.remove(folder)
+        for limits in note.folders:
+            cgroup.remove(limits)
         held.close()
     return len(found)
 
@@ -43,10 +45,11 @@ def running(tree: str) -> "str | None":
 
 
 class _Note:
-    """What `start` left: up to three lines, of which the last may be missing."""
+    """What `start` left: cgroup, tree, first process, and the folders of limits that are not in the cgroup."""
 
     def __init__(self, text: str) -> None:
-        self.cgroup, self.tree, first, *_ = *text.split("\n"), "", "", ""
+        self.cgroup, self.tree, first, *rest = *text.split("\n"), "", "", ""
+        self.folders = [folder for folder in rest if folder]
         pid, _, self.began = first.partition(" ")
         self.pid = int(pid) if pid.isdecimal() else 0
 

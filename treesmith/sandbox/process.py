@@ -18,12 +18,25 @@ _SIGKILL = 9
 class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
-    __slots__ = ("_closing", "_status", "cgroup", "ids", "killed_by", "mask", "notify", "pid", "pidfd", "pty")
+    __slots__ = (
+        "_closing",
+        "_status",
+        "cgroup",
+        "folders",
+        "ids",
+        "killed_by",
+        "mask",
+        "notify",
+        "pid",
+        "pidfd",
+        "pty",
+    )
 
     def __init__(self, mask: "Iterable[int]") -> None:
         self.mask = mask  # for `signals.restore`, as soon as what they raise is caught
         self.ids: Ids | None = None
         self.cgroup = ""  # its path; "" where the host lets nobody make one
+        self.folders: list[str] = []  # of the limits that are not in it
         self.pid = 0
         self.pidfd = -1  # readable when it is gone
         self.pty = -1  # the master of its terminal
@@ -69,6 +82,8 @@ class Process:
         if self.cgroup:
             cgroup.remove(self.cgroup)
             self.cgroup = ""
+        while self.folders:
+            cgroup.remove(self.folders.pop())
         if self.ids:
             self.ids.close()
             self.ids = None

@@ -2,6 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from treesmith.sandbox.limits import Limits
     from treesmith.sandbox.view import View
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,8 +35,8 @@ class Sandbox:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish",
-        "hostname", "nests", "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty", "user", "view",
-        "views",
+        "hostname", "limits", "nests", "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty",
+        "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class Sandbox:
         files: "tuple[tuple[str, bytes], ...]" = (),
         defaults: "tuple[tuple[str, bytes], ...]" = (),
         tmpfs: "tuple[str, ...]" = (),
+        limits: "Limits | None" = None,
         capabilities: "frozenset[int]" = COMMAND,
         boot: bool = False,
         filtered: bool = True,
@@ -77,6 +79,7 @@ class Sandbox:
         self.files = files  # read-only, scripts executable, laid over a path from a tmpfs, never written into the root
         self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
         self.tmpfs = tmpfs
+        self.limits = limits
         self.capabilities = capabilities  # the bounding set
         self.boot = boot  # the command is an init: it is the first process itself, its terminal the console
         self.filtered = filtered  # system calls, by `policy`

@@ -20,6 +20,7 @@ from treesmith.sandbox.root import Brought
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from treesmith.sandbox.enforce import Place
     from treesmith.sandbox.sandbox import Bind, Sandbox
 
 _NAMESPACES = NEWUSER | NEWNS | NEWPID | NEWIPC | NEWUTS | NEWCGROUP
@@ -53,7 +54,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
             binary, memory = opened.keep(init.find()), opened.keep(init.memory())
         allowed = filters.find(sandbox)
         process.ids = ids.allocate()
-        leaf = opened.keep(_cgroup(process, sandbox.tree))
+        limited = _place(process, sandbox)
+        leaf = opened.keep(_cgroup(process, sandbox.tree, limited))
         brought = Brought([(bind, opened.keep(_open_bind(bind))) for bind in sandbox.binds], sandbox.files, -1)
         if sandbox.network == "host":
             brought.files = (*_resolver(), *sandbox.files)
@@ -71,6 +73,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         process.pidfd = os.pidfd_open(process.pid)
         theirs.close()
         _note(process, sandbox.tree)
+        if limited:
+            limited.join(process.pid)
         _map(sandbox, process, brought.binds)
         ours.send(child.GO)
         if not sandbox.boot:
@@ -98,16 +102,31 @@ class _Opened:
             os.close(self.fds.pop())
 
 
-def _cgroup(process: Process, tree: str) -> int:
+def _place(process: Process, sandbox: "Sandbox") -> "Place | None":
+    if not sandbox.limits:
+        return None
+    from treesmith.sandbox import enforce  # who has no limits does not pay for it
+
     assert process.ids
-    place = cgroup.place(process.ids.first // process.ids.count)
-    process.ids.note(f"{place}\n{tree}\n")  # before it is made: whoever finds the lock free knows where to look
+    return enforce.place(process.ids.first // process.ids.count, sandbox.limits)
+
+
+def _cgroup(process: Process, tree: str, limited: "Place | None") -> int:
+    assert process.ids
+    place = limited.path if limited else cgroup.place(process.ids.first // process.ids.count)
+    process.folders = sorted(set(limited.folders.values())) if limited else []
+    # Before they are made: whoever finds the lock free knows where to look.
+    process.ids.note("\n".join([place, tree, "", *process.folders]))
     if not place:
+        if limited:
+            limited.make()
         return -1
     process.cgroup = cgroup.base() + place
     leaf = cgroup.make(process.cgroup, process.ids.first)
     if leaf < 0:
         process.cgroup = ""
+    if limited:
+        limited.make()
     return leaf
 
 
@@ -115,7 +134,7 @@ def _note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
     place = process.cgroup.removeprefix(cgroup.base())  # as whoever has other mounts can use it
-    process.ids.note(f"{place}\n{tree}\n{process.pid} {began(process.pid)}\n")
+    process.ids.note("\n".join([place, tree, f"{process.pid} {began(process.pid)}", *process.folders]))
 
 
 def _open_bind(bind: "Bind") -> int:
