@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 
+from treesmith.linux.file import private_folder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,7 @@ class Ids:
 
 def allocate(run: str = RUN) -> Ids:
     """A range that nobody else has: no line of /etc/subuid or /etc/subgid, no other allocation in `run`."""
-    os.makedirs(run, 0o700, exist_ok=True)
+    private_folder(run)
     taken = _delegated("/etc/subuid") + _delegated("/etc/subgid")
     while True:
         slot = FIRST_SLOT + int.from_bytes(os.getrandom(4), "little") % (LAST_SLOT - FIRST_SLOT + 1)

@@ -9,7 +9,7 @@ import os
 from treesmith.errors import UsageError
 from treesmith.names import is_name
 from treesmith.sandbox import signals
-from treesmith.sandbox.sandbox import Bind
+from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, SETFCAP, SYS_ADMIN, Bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "boot", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname", "ignored", "limits",
-        "name", "network", "quiet", "read_only", "stop_signal", "tty", "user",
+        "binds", "boot", "capabilities", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname",
+        "ignored", "limits", "name", "network", "no_suid", "quiet", "read_only", "stop_signal", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,9 +41,11 @@ class Spec:
         self.network = "none"
         self.binds: tuple[Bind, ...] = ()
         self.boot = False  # the command is an init
+        self.capabilities = COMMAND
         self.ephemeral = False
         self.filtered = True  # system calls
         self.limits: Limits | None = None
+        self.no_suid = False  # a bind would hand out to the host what is made setuid inside
         self.read_only = False
         self.tty: bool | None = None  # None: a terminal if stdin and stdout are one
         self.name = ""  # the container's
@@ -69,6 +71,8 @@ def make(
     cpuset: str = "",
     pids: str = "",
     io_weight: str = "",
+    cap_add: "Iterable[str]" = (),
+    cap_drop: "Iterable[str]" = (),
     name: str = "",
     boot: bool = False,
     detach: bool = False,
@@ -102,6 +106,7 @@ def make(
         from treesmith.sandbox import limits  # who has none does not pay for it
 
         spec.limits = limits.read(defaults, memory, cpus, cpuset, pids, io_weight)
+    _confine(spec, tuple(cap_add), tuple(cap_drop))
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     if "stop-signal" in defaults or not spec.boot:
         spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
@@ -111,6 +116,36 @@ def make(
     known = (*_HONOURED, "network") if network or defaults.get("network") == "none" else _HONOURED
     spec.ignored = tuple(key for key in defaults if key not in known)
     return spec
+
+
+def _confine(spec: Spec, add: "tuple[str, ...]", drop: "tuple[str, ...]") -> None:
+    """What may be done inside, and what that makes impossible together."""
+    if spec.boot:
+        spec.capabilities = BOOT if spec.network == "host" else BOOT | {NET_ADMIN}
+    if add or drop:
+        from treesmith.sandbox import capabilities
+
+        spec.capabilities = capabilities.changed(spec.capabilities, add, drop)
+    shared = next((bind for bind in spec.binds if bind.hands_out), None)
+    if shared:
+        _withhold(spec, shared, any(word.upper().endswith("SETFCAP") for word in add))
+
+
+def _withhold(spec: Spec, shared: Bind, capable: bool) -> None:
+    """Nothing is made setuid or given capabilities inside. UsageError: what was asked for could do it nevertheless."""
+    odd = ""
+    if SYS_ADMIN in spec.capabilities:  # an overlay copies setuid files up
+        odd = "a boot" if spec.boot else "--cap-add SYS_ADMIN"
+    elif not spec.filtered or capable:
+        odd = "--cap-add SETFCAP" if capable else "--seccomp off"
+    if odd:
+        raise UsageError(
+            f"{odd} does not go with a writable --bind",
+            f"what root inside makes setuid in {shared.source} would be so for the host's users, too",
+            f"--bind {shared.source}:{shared.target}: with noidmap or ro; or with suid, if no other user reaches it",
+        )
+    spec.no_suid = True
+    spec.capabilities -= {SETFCAP}
 
 
 def _container(name: str) -> str:
@@ -142,17 +177,18 @@ def _inside(option: str, path: str) -> str:
 def _bind(text: str) -> Bind:
     fields = text.split(":")
     if len(fields) not in (2, 3) or not all(fields):
-        raise UsageError(f"--bind {text}: not understood", hint="--bind SOURCE:TARGET[:ro,noidmap]")
+        raise UsageError(f"--bind {text}: not understood", hint="--bind SOURCE:TARGET[:ro,noidmap,suid]")
     words = fields[2].split(",") if len(fields) == 3 else []
     for word in words:
-        if word not in ("idmap", "noidmap", "ro"):
-            raise UsageError(f"--bind {text}: {word} is no option", "there are: idmap (the default), noidmap, ro")
+        if word not in ("idmap", "noidmap", "ro", "suid"):
+            raise UsageError(f"--bind {text}: {word} is no option", "there are: idmap (the default), noidmap, ro, suid")
     if "idmap" in words and "noidmap" in words:
         raise UsageError(f"--bind {text}: idmap and noidmap exclude each other")
     target = _inside(f"--bind {text}:", fields[1])
     if not target.strip("/"):
         raise UsageError(f"--bind {text}: the whole tree would lie below it")
-    return Bind(os.path.abspath(fields[0]), target, idmap="noidmap" not in words, read_only="ro" in words)
+    options = {"idmap": "noidmap" not in words, "read_only": "ro" in words, "suid": "suid" in words}
+    return Bind(os.path.abspath(fields[0]), target, **options)
 
 
 def _hostname(name: str) -> str:

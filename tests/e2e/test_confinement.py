@@ -16,7 +16,7 @@ import treesmith
 from treesmith.errors import Error
 from treesmith.linux import seccomp
 from treesmith.sandbox import filters
-from treesmith.sandbox.sandbox import BOOTSTRAP, Sandbox
+from treesmith.sandbox.sandbox import BOOTSTRAP, COMMAND, Sandbox
 
 X86 = platform.machine() == "x86_64"
 UNSHARE, IOCTL, SOCKET, KEYCTL, PERSONALITY, MOUNT = (272, 16, 41, 250, 135, 165) if X86 else (97, 29, 198, 219, 92, 40)
@@ -179,3 +179,36 @@ def test_without_the_library_it_refuses(cache: Path, monkeypatch: pytest.MonkeyP
         filters.find(box())
     assert "libseccomp2" in caught.value.hint and "--seccomp=off" in caught.value.hint
     assert filters.find(box(filtered=False)).programs == ()
+
+
+def bounding(trees: Trees, *options: str) -> set[int]:
+    mask = int(trees.sh("grep ^CapBnd /proc/self/status", *options).split()[1], 16)
+    return {number for number in range(64) if mask >> number & 1}
+
+
+def test_capabilities_are_added_and_dropped(trees: Trees) -> None:
+    assert bounding(trees) == COMMAND
+    assert bounding(trees, "--cap-drop", "chown", "--cap-drop", "CAP_KILL") == COMMAND - {0, 5}
+    assert bounding(trees, "--cap-add", "NET_RAW", "--cap-add", "sys_nice") == COMMAND | {13, 23}
+    assert bounding(trees, "--cap-drop", "all", "--cap-add", "setuid") == {7}
+    assert bounding(trees, "--cap-drop", "ALL") == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cap-add", "SYS_ADMN"), "did you mean SYS_ADMIN?"), (("--cap-drop", "qqq"), "capabilities(7)"),
+        (("--cap-add", ""), "no such capability"), (("--cap-add", "all"), "no such capability"),
+        (("--cap-add", "CHOWN", "--cap-drop", "CAP_CHOWN"), "CHOWN is both added and dropped"),
+    ],
+)  # fmt: skip
+def test_capabilities_that_make_no_sense(trees: Trees, options: tuple[str, ...], said: str) -> None:
+    done = trees.run("launch", "base", *options, "--", "true")
+    assert done.returncode == 125 and said in done.stderr, done.stderr
+
+
+def test_who_enters_has_the_same_capabilities(trees: Trees) -> None:
+    name = trees.run("launch", "-q", "-d", "base", "--cap-drop", "all", "--", "sleep", "1000").stdout.strip()
+    done = trees.run("enter", name, "--", "grep", "^Cap", "/proc/self/status")
+    trees.run("stop", "--timeout", "0", name)
+    assert set(done.stdout.split()[1::2]) == {"0" * 16}, done

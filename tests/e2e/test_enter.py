@@ -199,3 +199,50 @@ def test_it_is_frozen_with_the_container(trees: Trees, inside: str) -> None:
         assert trees.run("thaw", inside).returncode == 0
         process.terminate()
         assert process.wait(PATIENCE) == 143
+
+
+def test_a_script_whose_interpreter_is_whoever_runs_it(trees: Trees) -> None:
+    """CVE-2019-5736: what it is given is nothing of the host."""
+    for script in ("#!/proc/self/exe", "#!/proc/self/exe -h"):
+        made = f"printf '{script}\\n' > /evil; chmod 755 /evil; echo up; sleep 1000"
+        with trees.start("launch", "-q", "base", "--name", "evil", "--", "sh", "-c", made) as process:
+            assert process.stdout and process.stdout.readline() == b"up\n"
+            done = trees.run("enter", "evil", "--", "/evil")
+            assert done.returncode not in (0, 125) and "python" not in (done.stdout + done.stderr).lower()
+            process.terminate()
+
+
+@pytest.mark.parametrize("user", ["root", "me"])
+def test_what_the_kernel_cannot_execute_goes_to_the_shell(trees: Trees, inside: str, user: str) -> None:
+    trees.run("enter", inside, "--", "sh", "-c", "echo 'echo $0 $@; exit 5' > /tmp/script; chmod 755 /tmp/script")
+    done = trees.run("enter", inside, "--user", user, "--setenv", "PATH=/bin:/tmp", "--", "script", "a b", "c")
+    assert (done.returncode, done.stdout) == (5, "/tmp/script a b c\n"), done
+
+
+def test_a_killed_caller_holds_up_no_end(trees: Trees, inside: str) -> None:
+    """Where the host's init buries nobody, as we do not here: see ground.py."""
+    for _ in range(3):
+        with trees.start("enter", inside, "--", "sh", "-c", "echo up; sleep 1000") as process:
+            assert process.stdout and process.stdout.readline() == b"up\n"
+            process.kill()
+    assert trees.run("stop", inside, "--timeout", "0").returncode == 0
+
+
+def test_a_killed_caller_is_survived_by_nothing(trees: Trees, inside: str, tmp_path: Path) -> None:
+    """Killed at each of its system calls, and its keeper and the one inside at each of theirs."""
+    cgroup = Path(containers.find(trees.store.path, inside)["cgroup"], "cgroup.procs")
+    before = cgroup.read_text().split()
+    hits = 0
+    for call in ("clone3", "pidfd_open", "sendmsg", "recvmsg", "sendto", "setns", "prctl", "execve", "poll", "wait4"):
+        for follow in ((), ("-f",)):
+            for when in (1, 2, 3):
+                trace = tmp_path / "trace"
+                options = f"-o {trace} -e trace={call} -e inject={call}:signal=KILL:when={when}".split()
+                words = trees.argv("enter", inside, "--", "true")
+                subprocess.run(["strace", *follow, *options, *words], env=trees.environment, stdin=subprocess.DEVNULL,
+                               capture_output=True, check=False, timeout=PATIENCE)  # fmt: skip
+                hits += "+++ killed by SIGKILL" in trace.read_text()
+                wait_for("the end of all that entered", lambda: cgroup.read_text().split() == before)
+                bury()
+    assert hits > 20
+    assert trees.run("enter", inside, "--", "true").returncode == 0

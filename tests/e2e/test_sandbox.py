@@ -139,3 +139,13 @@ def test_the_value_is_not_changed_by_a_run(root: Path, log: int) -> None:
     run.run(sandbox, log)
     assert before == {name: getattr(sandbox, name) for name in Sandbox.__slots__}
     view.close()
+
+
+def test_who_may_mount_makes_no_bind_writable(root: Path, log: int, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir(mode=0o755)
+    (tmp_path / "mine/file").write_text("mine\n")
+    script = "mount -o remount,bind,rw /data; echo bad > /data/file; touch /data/new; cat /data/file"
+    said = sh(root, log, script, capabilities=BOOTSTRAP, binds=(Bind(str(tmp_path / "mine"), "/data", read_only=True),))
+    assert said[-1] == "mine"
+    assert (tmp_path / "mine/file").read_text() == "mine\n"
+    assert os.listdir(tmp_path / "mine") == ["file"]

@@ -17,15 +17,23 @@ NUMBERS = {  # asm/unistd_64.h; asm-generic/unistd.h
         "read": 0, "fsync": 74, "clone": 56, "unshare": 272, "ioctl": 16, "socket": 41, "socketpair": 53, "mount": 165,
         "keyctl": 250, "personality": 135, "ptrace": 101, "setns": 308, "bpf": 321, "syslog": 103, "chroot": 161,
         "prctl": 157, "setresuid": 117, "sendmsg": 46, "recvfrom": 45, "execveat": 322, "open_by_handle_at": 304,
+        "fchmod": 91, "fchmodat": 268, "mknodat": 259, "openat": 257, "chmod": 90, "creat": 85, "open": 2, "mknod": 133,
     },
     "aarch64": {
         "read": 63, "fsync": 82, "clone": 220, "unshare": 97, "ioctl": 29, "socket": 198, "socketpair": 199,
         "mount": 40, "keyctl": 219, "personality": 92, "ptrace": 117, "setns": 268, "bpf": 280, "syslog": 116,
         "chroot": 51, "prctl": 167, "setresuid": 147, "sendmsg": 211, "recvfrom": 207, "execveat": 281,
-        "open_by_handle_at": 265,
+        "open_by_handle_at": 265, "fchmod": 52, "fchmodat": 53, "mknodat": 33, "openat": 56,
     },
 }  # fmt: skip
-EVERYWHERE = {"io_uring_setup": 425, "clone3": 435, "close_range": 436, "open_tree": 428}
+EVERYWHERE = {
+    "io_uring_setup": 425,
+    "clone3": 435,
+    "close_range": 436,
+    "open_tree": 428,
+    "openat2": 437,
+    "fchmodat2": 452,
+}
 ENOSYS, EPERM, EAFNOSUPPORT = refuse(errno.ENOSYS), refuse(errno.EPERM), refuse(errno.EAFNOSUPPORT)
 
 
@@ -56,11 +64,10 @@ class Kernel:
 
     def __init__(self, sandbox: Sandbox, machine: str) -> None:
         library = Library()
+        calls, arguments = policy.rules(sandbox)
         self.programs = (
-            library.compile(
-                policy.UNKNOWN, policy.calls(sandbox.capabilities, sandbox.no_sync), policy.UNKNOWN, machine
-            ),
-            library.compile(ALLOW, policy.arguments(sandbox.capabilities), policy.UNKNOWN, machine),
+            library.compile(policy.UNKNOWN, calls, policy.UNKNOWN, machine),
+            library.compile(ALLOW, arguments, policy.UNKNOWN, machine),
         )
         self.architecture = ARCHITECTURES[machine]
         self.numbers = {**NUMBERS[machine], **EVERYWHERE}
@@ -100,6 +107,29 @@ def test_another_architecture_has_no_calls(machine: str) -> None:
         for number in (0, 1, 3, 63, 120, 220):
             assert ask.number(number, architecture=architecture) == ENOSYS
     assert machine != "x86_64" or ask.number(0x40000000) == ENOSYS  # x32's read
+
+
+@pytest.mark.parametrize("bit", [0o4000, 0o2000])
+@pytest.mark.parametrize("high", [0, 1 << 16, 1 << 32])
+def test_nothing_is_made_setuid(machine: str, bit: int, high: int) -> None:
+    """high: what the kernel does not look at in a mode."""
+    ask = Kernel(sandbox(no_suid=True), machine)
+    mode, plain = high | bit | 0o755, high | 0o1755
+    creat, tmpfile = 0o101, 0o20200001
+    modes = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "mknod": 1, "mknodat": 2, "creat": 1}
+    for name, at in modes.items():
+        if name in ask.numbers:
+            assert ask(name, *[0] * at, mode) == EPERM, name
+            assert ask(name, *[0] * at, plain) == ALLOW, name
+            assert Kernel(sandbox(), machine)(name, *[0] * at, mode) == ALLOW, name
+    assert ask("fchmodat2", 0, 0, mode) in (EPERM, ENOSYS)  # as new as libseccomp is
+    for name, at in {"open": 1, "openat": 2}.items():
+        if name in ask.numbers:
+            assert {ask(name, *[0] * at, flags, mode) for flags in (creat, tmpfile)} == {EPERM}
+            assert {ask(name, *[0] * at, flags, plain) for flags in (creat, tmpfile)} == {ALLOW}
+            assert ask(name, *[0] * at, 0o2, mode) == ALLOW  # without a file to make it is no mode, but rubbish
+    assert (ask("openat2"), Kernel(sandbox(), machine)("openat2")) == (ENOSYS, ALLOW)
+    assert ask("ioctl", 0, high >> 16 << 32 | 0x50009401) == ask("ioctl", 0, 0x50009417) == EPERM
 
 
 @pytest.mark.parametrize("call", ["clone", "unshare"])
@@ -145,7 +175,7 @@ def test_syncs_can_be_left_out(machine: str) -> None:
 
 def test_each_call_is_named_once() -> None:
     for capabilities in (frozenset[int](), BOOTSTRAP, frozenset(range(64))):
-        rules = policy.calls(capabilities, False)
+        rules, _ = policy.rules(sandbox(capabilities=capabilities))
         plain = [name for name, _, tests in rules if not tests]
         assert len(plain) == len(set(plain))
 

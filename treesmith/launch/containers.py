@@ -14,6 +14,7 @@ import os
 import time
 
 from treesmith.errors import BusyError, Error, NotFoundError
+from treesmith.linux.file import private_folder
 from treesmith.linux.process import began
 from treesmith.names import nearest
 from treesmith.sandbox import leftovers, standstill
@@ -46,7 +47,7 @@ class Record:
         self.fields["inside"] = {
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
             "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,
-            "nests": sandbox.nests, "no_new_privs": sandbox.no_new_privs,
+            "nests": sandbox.nests, "no_new_privs": sandbox.no_new_privs, "no_suid": sandbox.no_suid,
         }  # fmt: skip
         self._write()
 
@@ -75,7 +76,7 @@ class Record:
 
 def reserve(id: str, name: str, tree: str, store: str, command: "tuple[str, ...]", stop: int) -> Record:
     """Take the name, before anything is started. BusyError: another container of this store has it."""
-    os.makedirs(RUN, 0o700, exist_ok=True)
+    private_folder(RUN)
     turn = os.open(RUN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(turn, fcntl.LOCK_EX)

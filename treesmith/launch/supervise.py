@@ -12,7 +12,7 @@ from treesmith.launch.terminal import Terminal, size
 from treesmith.names import throwaway
 from treesmith.sandbox import cgroup, signals
 from treesmith.sandbox.enter import enter
-from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, PATH, Sandbox
+from treesmith.sandbox.sandbox import PATH, Sandbox
 from treesmith.sandbox.standstill import Turn
 from treesmith.sandbox.start import start
 
@@ -203,7 +203,7 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
             None,  # type: ignore[arg-type]  # its root is mounted already
             spec.command, env=env, user=spec.user, chdir=spec.chdir,
             capabilities=frozenset(inside["capabilities"]), filtered=inside.get("filtered", True),
-            nests=inside["nests"], no_new_privs=inside["no_new_privs"],
+            nests=inside["nests"], no_new_privs=inside["no_new_privs"], no_suid=inside["no_suid"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
         process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
@@ -274,10 +274,11 @@ def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool)
         files=_identity(claim, spec) if spec.boot else (),
         tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else ("/run", "/tmp") if spec.boot else (),
         limits=spec.limits,
-        capabilities=(BOOT | {NET_ADMIN} if spec.network != "host" else BOOT) if spec.boot else COMMAND,
+        capabilities=spec.capabilities,
         boot=spec.boot,
         filtered=spec.filtered,
         nests=spec.boot,
+        no_suid=spec.no_suid,
         read_only=spec.read_only,
         tty=size(0 if os.isatty(0) else 1) if tty else None,
         tree=claim.id,

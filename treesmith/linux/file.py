@@ -21,6 +21,17 @@ def rename(source: str, target: str, flags: int = 0, source_at: int = AT_FDCWD, 
     syscall("renameat2", *arguments, what=f"rename {source} to {target}")
 
 
+def private_folder(path: str) -> None:
+    """Make a folder that only its owner can enter, and what is missing above it, which os.makedirs leaves open."""
+    if os.path.isdir(path):
+        return
+    private_folder(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+
+
 def syncfs(fd: int) -> None:
     """Write out everything dirty on the filesystem of `fd`: everybody's pages, so say why at the call."""
     syscall("syncfs", fd, what="syncfs")

@@ -17,7 +17,7 @@ import os
 from treesmith.errors import Error
 from treesmith.linux.call import packed
 from treesmith.linux.process import close_on_exec, sethostname
-from treesmith.sandbox import boot, command, dev, loopback, privileges, pty, signals, user
+from treesmith.sandbox import boot, command, dev, hop, loopback, privileges, pty, signals, user
 from treesmith.sandbox.root import Brought, Root
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class Child:
         self.brought = brought
         self.stdio = stdio
         self.talk = talk
-        self.init = init
+        self.init = init  # the static program in memory that is executed first: an init, or a `hop` to the tree's own
         self.filters = filters
 
 
@@ -75,14 +75,14 @@ def _become(child: Child) -> None:
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     if not sandbox.boot:
         root.enter(sandbox.chdir)
-        argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
+        _, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
         os.execve(child.init, ["init", "--", *argv], environment)
     assert terminal
     dev.console(root.dev, root.pts, pty.number(terminal[0]))
     root.enter(sandbox.chdir)
     notify = boot.listen(sandbox.command[0])
-    argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, notify)
-    command.execute(argv, environment)
+    path, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, notify)
+    os.execve(child.init, hop.argv(path, argv), environment)
 
 
 def ready(
@@ -93,7 +93,7 @@ def ready(
     stdio: "tuple[int, int, int] | None",
     talk: "_socket.socket",
     notify: "_socket.socket | None" = None,
-) -> "tuple[list[str], dict[str, str]]":
+) -> "tuple[str, list[str], dict[str, str]]":
     """Give up what the command may not have, and ask the parent whether to go on: what to execute, and with what."""
     os.setsid()
     if terminal and not sandbox.boot:  # an init's terminal is whose getty takes it
@@ -102,7 +102,7 @@ def ready(
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
     argv = list(sandbox.command) or [account.shell or "/bin/sh"]
     privileges.give_up(sandbox, filters, account)
-    command.check(argv[0], environment.get("PATH", os.defpath))
+    path = command.find(argv[0], environment.get("PATH", os.defpath))
     if notify:
         environment = {**environment, "NOTIFY_SOCKET": boot.NOTIFY}
     passed = (*(terminal or ()), *((notify.fileno(),) if notify else ()))
@@ -111,7 +111,7 @@ def ready(
     if talk.recv(len(GO)) != GO:
         os._exit(OURS)
     close_on_exec(3)
-    return argv, environment
+    return path, argv, environment
 
 
 def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:

@@ -1,6 +1,5 @@
 """Whether a command can be run, looked at before: an init's own exit status tells no reasons."""
 
-import errno
 import os
 
 from treesmith.errors import Error
@@ -9,8 +8,9 @@ from treesmith.sandbox import elf
 CANNOT_RUN, NOT_FOUND = 126, 127  # as shells and all container tools have it
 
 
-def check(command: str, path: str) -> None:
-    """With the ids, the root and the working directory that it will have. `path` is its PATH. Error, with status."""
+def find(command: str, path: str) -> str:
+    """Its file, by the ids, the root and the working directory that it will have. `path` is its PATH. Error, with
+    status."""
     places = [command] if "/" in command else [f"{folder or '.'}/{command}" for folder in path.split(":")]
     there = [place for place in places if os.path.exists(place)]
     if not there:
@@ -22,22 +22,7 @@ def check(command: str, path: str) -> None:
         reason = "it is a folder" if os.path.isdir(there[0]) else "it is not executable"
         raise Error(f"{there[0]}: cannot be run", reason, status=CANNOT_RUN)
     _check_interpreter(runnable[0])
-
-
-def execute(argv: "list[str]", environment: "dict[str, str]") -> None:
-    """As execvp(3), by the new environment's PATH. Returns only if nothing there can be executed."""
-    places = [argv[0]]
-    if "/" not in argv[0]:
-        places = [f"{folder or '.'}/{argv[0]}" for folder in environment.get("PATH", os.defpath).split(":")]
-    for place in places:
-        try:
-            os.execve(place, argv, environment)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                continue
-            os.execve("/bin/sh", ["sh", place, *argv[1:]], environment)  # what has no #! line
+    return runnable[0]
 
 
 def _check_interpreter(path: str) -> None:

@@ -13,6 +13,7 @@ from _blake2 import blake2b  # hashlib costs 2 ms
 
 from treesmith.errors import Error
 from treesmith.linux.call import machine
+from treesmith.linux.file import private_folder
 from treesmith.linux.seccomp import ALLOW, Library, load
 
 TYPE_CHECKING = False
@@ -63,17 +64,15 @@ def _name(sandbox: "Sandbox", version: str) -> str:
     here = os.path.dirname(__file__)
     sources = [os.stat(f"{here}/{source}") for source in _SOURCES]
     policy = [(status.st_ino, status.st_size, status.st_mtime_ns) for status in sources]
-    said = repr(
-        (policy, sorted(sandbox.capabilities), sandbox.no_sync, sandbox.nests, version, os.uname().release, machine)
-    )
+    asked = sorted(sandbox.capabilities), sandbox.no_sync, sandbox.no_suid, sandbox.nests
+    said = repr((policy, asked, version, os.uname().release, machine))
     return str(blake2b(said.encode(), digest_size=16).hexdigest())
 
 
 def _compile(library: Library, sandbox: "Sandbox") -> "tuple[bytes, ...]":
     from treesmith.sandbox import policy  # late: with the rules it makes it is most of what a launch can save here
 
-    calls = policy.calls(sandbox.capabilities, sandbox.no_sync)
-    arguments = policy.arguments(sandbox.capabilities, sandbox.nests)
+    calls, arguments = policy.rules(sandbox)
     try:
         first = library.compile(policy.UNKNOWN, calls, policy.UNKNOWN, machine)
         return first, library.compile(ALLOW, arguments, policy.UNKNOWN, machine)
@@ -104,7 +103,7 @@ def _read(path: str) -> "tuple[bytes, ...]":
 
 
 def _write(path: str, programs: "tuple[bytes, ...]") -> None:
-    os.makedirs(RUN, 0o700, exist_ok=True)
+    private_folder(RUN)
     rest = len(programs[0]).to_bytes(4, "little") + b"".join(programs)
     draft = f"{path}.{os.getpid()}"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -38,19 +38,24 @@ def find() -> int:
     )
 
 
-def memory() -> int:
-    """An empty file to `copy` into and then execute."""
+def memory(name: str) -> int:
+    """An empty file to fill, seal and then execute."""
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
-        return os.memfd_create("init", flags | _MFD_EXEC)
+        return os.memfd_create(name, flags | _MFD_EXEC)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return os.memfd_create("init", flags)
+        return os.memfd_create(name, flags)
 
 
 def copy(source: int, target: int) -> None:
     """Fill and seal it."""
     while os.sendfile(target, source, None, 1 << 24):
         pass
+    seal(target)
+
+
+def seal(target: int) -> None:
+    """Nobody changes it any more."""
     fcntl.fcntl(target, _F_ADD_SEALS, _EVERYTHING)

@@ -10,14 +10,15 @@ import errno
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWTIME, NEWUSER, NEWUTS
 from treesmith.linux.seccomp import ALLOW, EQ, GE, MASKED_EQ, refuse
 from treesmith.sandbox.calls import ALLOWED, BY_CAPABILITY, REFUSED, SYNCS
+from treesmith.sandbox.sandbox import SYS_ADMIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.linux.seccomp import Rule
+    from treesmith.sandbox.sandbox import Sandbox
 
 UNKNOWN = refuse(errno.ENOSYS)
 _EPERM = refuse(errno.EPERM)
-_SYS_ADMIN = 21
 _INT = 0xFFFFFFFF  # the kernel looks at no more of an int, so no more may be compared (CVE-2019-10063)
 
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -28,9 +29,21 @@ _NEWEST_FAMILY = 45
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)
 
 
-def calls(capabilities: "frozenset[int]", no_sync: bool) -> "list[Rule]":
-    """The first filter's; by default UNKNOWN."""
-    allowed = ALLOWED.split()
+_SUID, _SGID, _CREAT, _TMPFILE = 0o4000, 0o2000, 0o100, 0o20000000
+_MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mknod": 1, "mknodat": 2, "creat": 1}
+_OPENS = {"open": 1, "openat": 2}  # their flags; the mode comes next, and means something with two of the flags only
+_SNAPSHOTS = (0x50009401, 0x50009417)  # BTRFS_IOC_SNAP_CREATE, _V2: setuid files of the tree would come along
+
+
+def rules(sandbox: "Sandbox") -> "tuple[list[Rule], list[Rule]]":
+    """Of both filters: the calls that there are, by default UNKNOWN; what is refused of them, by default ALLOW."""
+    refused = arguments(sandbox.capabilities, sandbox.nests)
+    return calls(sandbox.capabilities, sandbox.no_sync, sandbox.no_suid), refused + suids() * sandbox.no_suid
+
+
+def calls(capabilities: "frozenset[int]", no_sync: bool, no_suid: bool) -> "list[Rule]":
+    """no_suid: without openat2, whose mode no filter can see."""
+    allowed = [name for name in ALLOWED.split() if not no_suid or name != "openat2"]
     refused = REFUSED.split()
     for capability, names in BY_CAPABILITY.items():
         (allowed if capability in capabilities else refused).extend(names.split())
@@ -42,10 +55,10 @@ def calls(capabilities: "frozenset[int]", no_sync: bool) -> "list[Rule]":
     return rules
 
 
-def arguments(capabilities: "frozenset[int]", nests: bool = False) -> "list[Rule]":
-    """The second filter's; by default ALLOW."""
+def arguments(capabilities: "frozenset[int]", nests: bool) -> "list[Rule]":
+    """What no sandbox may."""
     namespaces: tuple[int, ...] = () if nests else (NEWUSER,)
-    if _SYS_ADMIN not in capabilities:
+    if SYS_ADMIN not in capabilities:
         namespaces += (NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
     rules: list[Rule] = [(name, _EPERM, (_bits(0, flag),)) for name in ("clone", "unshare") for flag in namespaces]
     if NEWNS in namespaces:
@@ -53,6 +66,20 @@ def arguments(capabilities: "frozenset[int]", nests: bool = False) -> "list[Rule
     # What would be typed for whoever reads a terminal next.
     rules += [("ioctl", _EPERM, ((1, MASKED_EQ, _INT, request),)) for request in (_TIOCSTI, _TIOCLINUX)]
     return rules + _sockets()
+
+
+def suids() -> "list[Rule]":
+    """Nothing is made setuid or setgid. mkdir(2) ignores these bits, a write and a chown clear them, and neither link
+    nor rename leads from one mount to another: inode(7)."""
+    found: list[Rule] = []
+    for bit in (_SUID, _SGID):
+        found += [(name, _EPERM, (_bits(at, bit),)) for name, at in _MODES.items()]
+        found += [
+            (name, _EPERM, (_bits(at, flag), _bits(at + 1, bit)))
+            for name, at in _OPENS.items()
+            for flag in (_CREAT, _TMPFILE)
+        ]
+    return found + [("ioctl", _EPERM, ((1, MASKED_EQ, _INT, request),)) for request in _SNAPSHOTS]
 
 
 def _sockets() -> "list[Rule]":

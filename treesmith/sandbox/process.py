@@ -19,24 +19,16 @@ class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
     __slots__ = (
-        "_closing",
-        "_status",
-        "cgroup",
-        "folders",
-        "ids",
-        "killed_by",
-        "mask",
-        "notify",
-        "pid",
-        "pidfd",
+        "_closing", "_status", "cgroup", "folders", "ids", "keeper", "killed_by", "mask", "notify", "pid", "pidfd",
         "pty",
-    )
+    )  # fmt: skip
 
     def __init__(self, mask: "Iterable[int]") -> None:
         self.mask = mask  # for `signals.restore`, as soon as what they raise is caught
         self.ids: Ids | None = None
         self.cgroup = ""  # its path; "" where the host lets nobody make one
         self.folders: list[str] = []  # of the limits that are not in it
+        self.keeper = 0  # our child that has it for a child, and ends with its exit status; 0: it is ours
         self.pid = 0
         self.pidfd = -1  # readable when it is gone
         self.pty = -1  # the master of its terminal
@@ -52,7 +44,7 @@ class Process:
     def wait(self) -> int:
         """Until everything inside is gone: the exit status, 128+N for the signal N."""
         if self._status is None:
-            status = os.waitpid(self.pid, 0)[1]
+            status = os.waitpid(self.keeper or self.pid, 0)[1]
             self.killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             self._status = 128 + self.killed_by if self.killed_by else os.WEXITSTATUS(status)
             self._let_go()
@@ -65,16 +57,21 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to it, and so to everything inside."""
         if self._status is None and self.pid:
-            send_signal(self.pidfd, _SIGKILL)
+            try:
+                send_signal(self.pidfd, _SIGKILL)
+            except ProcessLookupError:
+                pass  # its keeper has seen its end already
 
     def close(self) -> None:
         """Everything inside is gone on return, its cgroup and its ids too. Again is harmless."""
         signals.block()
-        if self.pid:
+        if self.pid or self.keeper:
             self.kill()
             self.wait()
+            self.pid = self.keeper = 0
+        if self.pidfd >= 0:
             os.close(self.pidfd)
-            self.pid = 0
+            self.pidfd = -1
         self._let_go()
         if self.pty >= 0:
             os.close(self.pty)

@@ -7,27 +7,36 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+NET_ADMIN, SYS_ADMIN, SETFCAP = 12, 21, 31
+
 # capabilities(7). CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP
 COMMAND = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31})
 # and SYS_ADMIN, for those of the bootstrapping programs that mount: see `tools`.
-BOOTSTRAP = COMMAND | {21}
+BOOTSTRAP = COMMAND | {SYS_ADMIN}
 # For an init: what systemd-nspawn leaves it, but for MKNOD, which no user namespace honours, and DAC_READ_SEARCH, with
 # which files are opened that no path leads to. IPC_OWNER LINUX_IMMUTABLE NET_BROADCAST NET_RAW SYS_PTRACE SYS_ADMIN
-# SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TTY_CONFIG LEASE AUDIT_WRITE AUDIT_CONTROL
+# SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TTY_CONFIG LEASE AUDIT_WRITE AUDIT_CONTROL. And NET_ADMIN, of a network of its own.
 BOOT = COMMAND | {9, 11, 13, 15, 19, 21, 22, 23, 24, 26, 28, 29, 30}
-NET_ADMIN = 12  # and this, of a network of its own
 
 
 class Bind:
     """A file or folder of the host, with what is mounted below it, at a path inside; nosuid and nodev."""
 
-    __slots__ = ("idmap", "read_only", "source", "target")
+    __slots__ = ("idmap", "read_only", "source", "suid", "target")
 
-    def __init__(self, source: str, target: str, *, idmap: bool = True, read_only: bool = False) -> None:
+    def __init__(
+        self, source: str, target: str, *, idmap: bool = True, read_only: bool = False, suid: bool = False
+    ) -> None:
         self.source = source
         self.target = target
         self.idmap = idmap  # owners as on the host; else everything in it belongs to nobody
         self.read_only = read_only
+        self.suid = suid  # what is made setuid in it inside may be so on the host
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether root inside writes there as the host's root, and so could leave a setuid file to the host's users."""
+        return self.idmap and not self.read_only and not self.suid
 
 
 class Sandbox:
@@ -35,8 +44,8 @@ class Sandbox:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish",
-        "hostname", "limits", "nests", "network", "no_new_privs", "no_sync", "read_only", "tmpfs", "tree", "tty",
-        "user", "view", "views",
+        "hostname", "limits", "nests", "network", "no_new_privs", "no_suid", "no_sync", "read_only", "tmpfs", "tree",
+        "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +71,7 @@ class Sandbox:
         nests: bool = False,
         read_only: bool = False,
         no_new_privs: bool = False,
+        no_suid: bool = False,
         no_sync: bool = False,
         tty: "tuple[int, int] | None" = None,
         tree: str = "",
@@ -86,6 +96,7 @@ class Sandbox:
         self.nests = nests  # user namespaces may be made inside
         self.read_only = read_only
         self.no_new_privs = no_new_privs
+        self.no_suid = no_suid  # no file can be made setuid or setgid, if filtered, for the sake of `Bind.hands_out`
         self.no_sync = no_sync  # fsync and its like succeed without doing anything, if filtered: for builds
         self.tty = tty  # (rows, columns): a pty of its own instead of the descriptors handed to `start`
         self.tree = tree  # the id of the tree that it writes to, for `leftovers.clear`

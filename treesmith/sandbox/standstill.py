@@ -10,6 +10,7 @@ import time
 
 from treesmith import ids
 from treesmith.errors import BusyError, Error
+from treesmith.linux.file import private_folder
 from treesmith.sandbox import cgroup
 
 RUN = "/run/treesmith/frozen"
@@ -21,7 +22,7 @@ class Turn:
     __slots__ = ("_path", "file")
 
     def __init__(self, id: str) -> None:
-        os.makedirs(RUN, 0o700, exist_ok=True)
+        private_folder(RUN)
         self._path = f"{RUN}/{id}"
         while True:
             self.file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -13,10 +13,11 @@ from treesmith import ids
 from treesmith.errors import Error
 from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, began, clone3
-from treesmith.sandbox import cgroup, child, filters, init, signals
+from treesmith.sandbox import cgroup, child, filters, hop, init, signals
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.root import Brought
+from treesmith.sandbox.sandbox import SYS_ADMIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ def start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None" = None) -> Pr
 def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Process) -> None:
     opened = _Opened()
     try:
-        binary = memory = -1
-        if not sandbox.boot:
-            binary, memory = opened.keep(init.find()), opened.keep(init.memory())
+        binary = opened.keep(-1 if sandbox.boot else init.find())
+        memory = opened.keep(hop.open() if sandbox.boot else init.memory("init"))
         allowed = filters.find(sandbox)
         process.ids = ids.allocate()
         limited = _place(process, sandbox)
@@ -172,7 +172,8 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
         for view in (sandbox.view, *(view for view, _ in sandbox.views)):
             view.idmap(userns)
         for bind, mount in binds:
-            if bind.idmap:
+            # Who may mount inside makes a read-only bind writable again: that must not be as the host's root.
+            if bind.idmap and not (bind.read_only and SYS_ADMIN in sandbox.capabilities):
                 _idmap_bind(bind, mount, userns)
     finally:
         os.close(userns)

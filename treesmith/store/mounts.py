@@ -3,6 +3,7 @@
 import os
 
 from treesmith.errors import BusyError, Error, UsageError
+from treesmith.linux.file import private_folder
 from treesmith.linux.mount import RDONLY, move_mount, set_attributes, umount
 from treesmith.linux.mountinfo import unescaped
 from treesmith.store import locks
@@ -30,7 +31,7 @@ def mount(store: "Store", tree: "Tree", place: str = "") -> str:
     at = where(tree.id)
     if at:
         raise BusyError(f"{tree.title} is mounted already", f"on {at}", f"treesmith umount {tree.title}")
-    _folder(RUN)
+    private_folder(RUN)
     lock = store.lock(tree.id, exclusive=not tree.sealed)
     record = None
     try:
@@ -39,7 +40,7 @@ def mount(store: "Store", tree: "Tree", place: str = "") -> str:
             raise busy(tree.title, tree.id)
         clear(tree.id)
         if own:
-            _folder(place)
+            private_folder(place)
         mounted = _attach(store, store.read(tree.id, tree.name), place, own)
         try:
             _leave_holder(mounted, lock, record)
@@ -79,17 +80,6 @@ def _checked(store: "Store", place: str) -> str:
     if place == "/" or f"{store.path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{store.path}/"):
         raise UsageError(f"nothing can be mounted on {place}", "it holds the store, or lies in it")
     return place
-
-
-def _folder(path: str) -> None:
-    """0700 all the way: what lies below has unshifted ids."""
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        _folder(above)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
 
 
 def _attach(store: "Store", tree: "Tree", place: str, own: bool) -> Mounted:

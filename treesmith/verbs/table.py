@@ -82,7 +82,7 @@ _ALL = (
     Verb("seal", "Trees", "trees", "Make a tree read-only for good.", TREE),
     Verb(
         "launch", "Run", "launch", "Start a command in a tree.", TREE,
-        Option("bind", "many", "Mount a host path inside; OPTION is ro or noidmap.", metavar="SRC:DST[:OPTION]"),
+        Option("bind", "many", "Mount a host path inside; OPTION is ro, noidmap or suid.", metavar="SRC:DST[:OPTION]"),
         Option("setenv", "many", "Set an environment variable.", metavar="NAME=VALUE"),
         Option("user", "text", "Run as this user of the tree.", metavar="USER[:GROUP]"),
         Option("chdir", "text", "Start in this directory of the tree.", metavar="DIR"),
@@ -98,6 +98,8 @@ _ALL = (
         Option("io-weight", "text", "Its share of a busy disk, 1 to 1000; 100 is everybody's.", metavar="NUMBER"),
         Option("seccomp", "text", "Filter the system calls inside: on, or off, which is less safe.", metavar="on|off",
                complete=("on", "off")),
+        Option("cap-add", "many", "Give the command one more capability.", metavar="NAME"),
+        Option("cap-drop", "many", "Take a capability away, or all.", metavar="NAME|all"),
         Option("ephemeral", "flag", "Run on a throw-away copy."),
         Option("read-only", "flag", "Let nothing in the tree be written."),
         Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
