@@ -91,7 +91,9 @@ class _Lines:
             self._on_line(text)
 
 
-def _follow(process: "Process", reader: int, log: int, lines: _Lines, on_tick: "Callable[[], None] | None") -> None:
+def _follow(
+    process: "Process | _Hosted", reader: int, log: int, lines: _Lines, on_tick: "Callable[[], None] | None"
+) -> None:
     """Until the pipe's end, or the process's: what was handed out of the sandbox must not keep us."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
@@ -112,6 +114,53 @@ def _follow(process: "Process", reader: int, log: int, lines: _Lines, on_tick: "
             rest = rest[os.write(log, rest) :]
         lines.take(data)
     lines.end()
+
+
+def hosted(argv: "tuple[str, ...]", environment: "dict[str, str]", log: int, on_line: "Callable[[str], None]") -> bytes:
+    """What a program of the host says on its stdout, run as treesmith's caller and in no sandbox: for what needs the
+    caller's own credentials and sockets. Its stderr goes to the descriptor `log` and to `on_line`. Error: it fails.
+    """
+    answer = os.memfd_create("answer", os.MFD_CLOEXEC)
+    reader, writer = os.pipe()
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, answer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
+        try:
+            process = _Hosted(os.posix_spawnp(argv[0], argv, environment, file_actions=actions))
+        except OSError as error:
+            raise Error(f"{argv[0]} could not be started", error.strerror or "") from error
+        os.close(writer)
+        writer = -1
+        lines = _Lines(on_line)
+        try:
+            _follow(process, reader, log, lines, None)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            status = process.wait()
+        if status:
+            raise Error(f"{argv[0]} failed with status {status}", "\n".join(lines.tail))
+        size = os.fstat(answer).st_size
+        return os.pread(answer, size, 0)
+    finally:
+        for fd in (answer, reader, writer):
+            if fd >= 0:
+                os.close(fd)
+
+
+class _Hosted:
+    __slots__ = ("_pid", "pidfd")
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.pidfd = os.pidfd_open(pid)
+
+    def kill(self) -> None:
+        os.kill(self._pid, 9)
+
+    def wait(self) -> int:
+        os.close(self.pidfd)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 def output(argv: "tuple[str, ...]") -> str:

@@ -76,6 +76,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600"},
         ["app/main.py", "app/sub/data"],
     ),
+    "oci": (
+        {"image": "docker-archive:app.tar", "trust": False, "size": 1},
+        {"image": "docker-archive:other.tar", "trust": True, "size": 2},
+        ["app.tar"],
+    ),
     "tar": (
         {"file": "app.tar", "to": "/srv", "strip": 0, "sha256": "0"},
         {"file": "other.tar", "to": "/opt", "strip": 1, "sha256": "1"},
@@ -269,6 +274,10 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("script", {"network": False}, True),
         ("copy", {}, True),
         ("tar", {}, True),
+        ("oci", {}, True),
+        ("oci", {"options": {"image": "docker://debian:12"}}, False),
+        ("oci", {"options": {"image": f"docker://debian:12@sha256:{'0' * 64}"}}, True),
+        ("oci", {"options": {"image": "containers-storage:debian:12"}}, False),
     ],
 )
 def test_whether_the_key_pins_it_all(folder: Path, kind: str, change: dict[str, Any], pinned: bool) -> None:

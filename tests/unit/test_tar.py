@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from archives import Entry, entry, folder, hard, link, pack, state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,36 +17,6 @@ from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.archive.unpack import unpack
 from treesmith.errors import Error
-
-Entry = tuple[str, dict[str, object], bytes]
-
-
-def entry(name: str, type: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: object) -> Entry:
-    return name, {"type": type, "mode": 0o644, "mtime": 1_000_000_000, **fields}, data
-
-
-def folder(name: str, **fields: object) -> Entry:
-    return entry(name, tarfile.DIRTYPE, **{"mode": 0o755, **fields})
-
-
-def link(name: str, target: str) -> Entry:
-    return entry(name, tarfile.SYMTYPE, linkname=target)
-
-
-def hard(name: str, target: str) -> Entry:
-    return entry(name, tarfile.LNKTYPE, linkname=target)
-
-
-def pack(*entries: Entry, mode: str = "w") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode, format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
-        for name, fields, data in entries:
-            member = tarfile.TarInfo(name)
-            for field, value in fields.items():
-                setattr(member, field, value)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -66,13 +37,6 @@ def put(root: Path, data: bytes, to: str = "/", strip: int = 0) -> int:
         return unpack(io.BytesIO(data), fd, to, strip)
     finally:
         os.close(fd)
-
-
-def state(path: Path) -> list[tuple[str, os.stat_result, bytes]]:
-    return [
-        (str(one), one.lstat(), one.read_bytes() if one.is_file() and not one.is_symlink() else b"")
-        for one in sorted([path, *path.rglob("*")])
-    ]
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])

@@ -1,1 +1,1 @@
-"""tar and, later, OCI layers <-> a root's descriptor."""
+"""tar and OCI layers <-> a root's descriptor."""

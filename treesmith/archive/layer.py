@@ -63,22 +63,22 @@ class Layer:
 
     def folder(self, path: str, meta: Meta) -> None:
         """A folder. One that is there, or a link to one, stays and becomes as `meta` says; else it is replaced."""
-        with _telling(path):
+        with telling(path):
             name, parent = self._place(path)
-            if name != "." and not self.is_folder(path):
+            if name != "." and not self._serves(path, name, parent):
                 self._clear(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
-            fd = open_inside(self._root, _below(path), _FOLDER)
+            fd = open_inside(self._root, below(path), _FOLDER)
             try:
                 self._dress(fd, meta._replace(time=None))
             finally:
                 os.close(fd)
             if meta.time is not None:
-                self._times[_below(path)] = meta.time
+                self._times[below(path)] = meta.time
 
     def file(self, path: str, data: BinaryIO, meta: Meta, size: int | None = None) -> None:
         """A regular file. `size`: what `data` must come to, else it is an Error; runs of zeros become holes."""
-        with _telling(path):
+        with telling(path):
             name, parent = self._place(path)
             self._clear(parent, name)
             fd = os.open(
@@ -97,7 +97,7 @@ class Layer:
 
     def link(self, path: str, target: str, meta: Meta) -> None:
         """A symbolic link; `target` is the tree's own affair and may point anywhere."""
-        with _telling(path):
+        with telling(path):
             name, parent = self._place(path)
             self._clear(parent, name)
             os.symlink(target, name, dir_fd=parent)
@@ -107,8 +107,8 @@ class Layer:
 
     def hard_link(self, path: str, target: str) -> None:
         """Another name for `target`, which must be in the root already and be no folder."""
-        with _telling(path):
-            folder, source = os.path.split(_below(target))
+        with telling(path):
+            folder, source = os.path.split(below(target))
             beside = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
             try:
                 name, parent = self._place(path)
@@ -123,7 +123,7 @@ class Layer:
                 os.close(beside)
 
     def fifo(self, path: str, meta: Meta) -> None:
-        with _telling(path):
+        with telling(path):
             name, parent = self._place(path)
             self._clear(parent, name)
             os.mkfifo(name, 0o600, dir_fd=parent)
@@ -136,8 +136,8 @@ class Layer:
     def remove(self, path: str) -> None:
         """Whatever is at `path`, with all below it; nothing there is as good."""
         self._forget()
-        with _telling(path):
-            folder, name = os.path.split(_below(path))
+        with telling(path):
+            folder, name = os.path.split(below(path))
             try:
                 parent = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
@@ -149,7 +149,7 @@ class Layer:
 
     def _place(self, path: str) -> tuple[str, int]:
         """The last part of `path`, and the folder it goes into, which is made if it is missing."""
-        folder, name = os.path.split(_below(path))
+        folder, name = os.path.split(below(path))
         folder = folder or "."
         if self._near[0] != folder:
             self._forget()
@@ -176,6 +176,10 @@ class Layer:
             os.close(self._near[1])
         self._near = ("", -1)
 
+    def _serves(self, path: str, name: str, parent: int) -> bool:
+        """Whether what is at `path`, `name` in `parent`, will do for a folder."""
+        return self.is_folder(path)
+
     def _clear(self, parent: int, name: str) -> None:
         """Make room for an entry."""
         if name == ".":
@@ -197,6 +201,9 @@ class Layer:
     def _dress(self, fd: int, meta: Meta) -> None:
         os.fchown(fd, meta.uid, meta.gid)
         os.fchmod(fd, meta.mode)
+        for name in os.listxattr(fd):  # a folder that was there has its own, a new file its folder's default ACL
+            if is_kept(name) and not any(name == own for own, _ in meta.xattrs):
+                os.removexattr(fd, name)
         for name, value in meta.xattrs:
             os.setxattr(fd, name, value)
         if meta.time is not None:
@@ -213,7 +220,7 @@ class Layer:
             os.close(fd)
 
 
-class _telling:
+class telling:
     """Turns an OSError into an Error that names the entry."""
 
     def __init__(self, path: str) -> None:
@@ -229,7 +236,13 @@ class _telling:
             raise Error(f"{self._path} cannot be made in the tree", error.strerror or str(error)) from error
 
 
-def _below(path: str) -> str:
+def is_kept(xattr: str) -> bool:
+    """Whether a tree has this extended attribute: not one that means something to the host or to an overlay."""
+    kept = xattr == "security.capability" or xattr.startswith(("user.", "system.posix_acl_"))
+    return kept and ".overlay." not in xattr
+
+
+def below(path: str) -> str:
     """`path` without leading and trailing slashes and empty or "." parts; "." for the root itself."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:

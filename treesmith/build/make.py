@@ -100,22 +100,22 @@ class _Work:
                 stage.fork(self.tree)
             else:
                 stage.create()
-            self.tree = self._step(stage, action) if action.step else self._tree(stage, action)
+            self.tree = self._step(stage, action, opened) if action.step else self._tree(stage, action)
         except BaseException:
             opened.close()
             raise
         self.opened.close()
         self.opened = opened
 
-    def _step(self, stage: Stage, action: Action) -> Tree:
+    def _step(self, stage: Stage, action: Action, opened: ExitStack) -> Tree:
         assert action.step
-        step, path = action.step, f"{stage.home}/log"
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        step = action.step
+        log = os.open(f"{stage.home}/log", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         began = time.time()
         try:
             with Workroom(
                 self.store, stage, step, arch=action.recipe.arch, caller=os.environ, log=log, report=self.report,
-                made=[entry["made"] for entry in self.entries], secrets=self.secrets,
+                made=[entry["made"] for entry in self.entries], secrets=self.secrets, opened=opened,
             ) as room:  # fmt: skip
                 try:
                     made = steps.kind(step.kind).run(step, room)
@@ -125,8 +125,9 @@ class _Work:
                         room.shell(self.on_failure)
                     raise
                 self._check(action)
+                stage = room.stage
         except Error as error:
-            raise self._failed(action, error, path) from error
+            raise self._failed(action, error, log) from error
         finally:
             os.close(log)
         entry = planning.entry(action, stage.id, int(began), made)
@@ -147,19 +148,22 @@ class _Work:
     def _tree(self, stage: Stage, action: Action) -> Tree:
         """A recipe's tree: its last step's, without what would make its copies twins."""
         clean_tree(self.store.backend, stage)
+        launch: dict[str, Any] = {}
+        for entry in self.entries:
+            launch = recipe.merged(launch, entry["made"].get("launch", {}))  # an image's own
         return self.store.publish(
             stage, "build", action.name, key=action.key, recipe=action.recipe.record(), steps=self.entries,
-            launch=dict(action.launch), sealed=True,
+            launch=recipe.merged(launch, action.launch), sealed=True,
         )  # fmt: skip
 
-    def _failed(self, action: Action, error: Error, log: str) -> Error:
+    def _failed(self, action: Action, error: Error, log: int) -> Error:
         """The log outlives the stage; the next failure of the same step replaces it."""
-        import shutil  # 2 ms that a build which goes well need not pay
 
         assert action.step
         folder = f"{self.store.path}/cache/logs"
         os.makedirs(folder, 0o700, exist_ok=True)
         kept = f"{folder}/{action.recipe.name}-{action.step.number}-{action.step.kind}.log"
-        shutil.copyfile(log, kept)
+        with open(kept, "wb") as file:
+            os.sendfile(file.fileno(), log, 0, os.fstat(log).st_size)
         hint = "\n".join(part for part in (error.hint, f"the whole log: {kept}") if part)
         return Error(f"{action.recipe.name}: {action.title}: {error.brief}", error.details, hint)

@@ -3,19 +3,20 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from treesmith.build.points import Points
 from treesmith.build.report import Report
-from treesmith.run import run
+from treesmith.errors import NotFoundError
+from treesmith.run import hosted, run
 from treesmith.sandbox import sandbox as boxes
 from treesmith.sandbox.sandbox import Bind, Sandbox
 from treesmith.sandbox.tools import Tools
 from treesmith.sandbox.view import View
 from treesmith.steps import Step
 from treesmith.steps.network import outfit
-from treesmith.store import Stage, Store
+from treesmith.store import Stage, Store, Tree
 
 _TMPFS = ("/tmp", "/run")  # what is written there ends with the program, and mount points below with it
 _ENV = {"PATH": boxes.PATH, "LC_ALL": "C.UTF-8", "container": "treesmith"}
@@ -24,17 +25,21 @@ Files = Sequence[tuple[str, bytes]]
 
 
 class Workroom:
-    """steps.Room for one step; a `with` block, at whose end its caches are unlocked."""
+    """steps.Room for one step; a `with` block, at whose end its caches are unlocked.
+
+    stage: what the step fills; another one than it was made with once `stack` has gone on from a tree.
+    """
 
     def __init__(
         self, store: Store, stage: Stage, step: Step, *, arch: str, caller: Mapping[str, str],
-        made: Sequence[Mapping[str, Any]], secrets: Mapping[str, bytes], log: int, report: Report,
+        made: Sequence[Mapping[str, Any]], secrets: Mapping[str, bytes], log: int, report: Report, opened: ExitStack,
     ) -> None:  # fmt: skip
+        self.stage = stage
         self.arch = arch
         self.caller = caller
         self.made = made
-        self._store, self._stage, self._step = store, stage, step
-        self._log, self._report = log, report
+        self._store, self._step = store, step
+        self._log, self._report, self._opened = log, report, opened
         self._network = "host" if step.network else "none"
         taken = outfit(caller if step.network else {})
         self._env = {**_ENV, **taken.env}
@@ -78,7 +83,7 @@ class Workroom:
         mounts: bool = False, what: str = "",
     ) -> None:  # fmt: skip
         """See steps.room."""
-        view, tools = self._store.backend.open(self._stage, "ephemeral"), Tools()
+        view, tools = self._store.backend.open(self.stage, "ephemeral"), Tools()
         try:
             box = self._box(tools, argv, env, binds, files)
             box.views, box.furnish, box.tmpfs = ((view, "/target"),), not mounts, ()
@@ -92,7 +97,7 @@ class Workroom:
     @contextmanager
     def root(self) -> Iterator[int]:
         """See steps.room."""
-        view = self._store.backend.open(self._stage, "ephemeral")
+        view = self._store.backend.open(self.stage, "ephemeral")
         try:
             root = view.mount()
         finally:
@@ -115,6 +120,34 @@ class Workroom:
             fcntl.flock(lock, fcntl.LOCK_EX)
         return path
 
+    def host(self, argv: Sequence[str]) -> bytes:
+        """See steps.room."""
+        return hosted(tuple(argv), dict(self.caller), self._log, self._report.line)
+
+    def stack(self, keys: Sequence[str], lay: Callable[[int], None]) -> None:
+        """See steps.room."""
+        start = 0
+        for count in range(len(keys), 0, -1):
+            if (tree := self._store.by_key(keys[count - 1])) and self._go_on(tree):
+                start = count
+                break
+        for number in range(start, len(keys)):
+            lay(number)
+            self._go_on(self._store.publish(self.stage, "step", key=keys[number], sealed=True))
+
+    def _go_on(self, tree: Tree) -> bool:
+        """Work in a fork of `tree`. False: it has just been removed."""
+        stage = self._opened.enter_context(self._store.stage())
+        try:
+            stage.fork(tree)
+        except NotFoundError:
+            return False
+        home = tree.home if self.stage.published else self.stage.home
+        os.rename(f"{home}/log", f"{stage.home}/log")  # it goes on being written
+        self.stage.close()
+        self.stage = stage
+        return True
+
     def say(self, text: str) -> None:
         """See steps.room."""
         os.write(self._log, f"treesmith: {text}\n".encode())
@@ -136,7 +169,7 @@ class Workroom:
         paths = [*(bind.target for bind in binds), *(path for path, _ in files), "/etc/resolv.conf"]
         with self.root() as root:
             points = Points(root, paths)
-        view = self._store.backend.open(self._stage, "ephemeral")
+        view = self._store.backend.open(self.stage, "ephemeral")
         try:
             yield self._box(view, argv, env, binds, files)
         finally:

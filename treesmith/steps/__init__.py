@@ -11,7 +11,8 @@ from treesmith.steps.schema import Schema, Value
 from treesmith.steps.step import Step
 
 BUILT_IN = {
-    name: f"treesmith.steps.{name}" for name in ("debootstrap", "apt", "pip", "npm", "run", "script", "copy", "tar")
+    name: f"treesmith.steps.{name}"
+    for name in ("debootstrap", "oci", "apt", "pip", "npm", "run", "script", "copy", "tar")
 }
 
 

@@ -1,6 +1,6 @@
 """What a step is given to work with while it runs. `build` makes it; nothing else of the host is in a step's reach."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -66,6 +66,19 @@ class Room(Protocol):
     def root(self) -> AbstractContextManager[int]:
         """The tree's root, unmapped (ids as on disk), as a descriptor. No program runs while it is open: an overlay's
         upper may be mounted once. The tree's links are not to be trusted: reach paths below it through `archive`.
+        """
+
+    def host(self, argv: Sequence[str]) -> bytes:
+        """What a host's program says on its stdout, run as the caller and in no sandbox; its stderr goes to the log.
+
+        Only for a program that needs the caller's own credentials and sockets, and writes nothing but what it is told.
+        """
+
+    def stack(self, keys: Sequence[str], lay: Callable[[int], None]) -> None:
+        """Fill the empty tree in several goes, each of which is a step tree of its own, shared by all who need it.
+
+        keys: what the tree is after each go, whatever the recipe (inputs.key_of). lay(n) does the nth, from 0; those
+        whose tree the store has are not done again. Afterwards the step goes on in a fork of the last one.
         """
 
     def cache(self, name: str) -> str:
