@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from offline import deb, node, python
-from offline.debian import Debian, debian, hello
+from offline.debian import ARCHITECTURE, Debian, debian, hello
 from offline.server import Server, serve
 from workshop import Heard, Workshop
 
@@ -89,6 +89,24 @@ def test_a_base(shop: Workshop, driver: str) -> None:
         files = [path for path, entry in there.items() if path.startswith(f"{folder}/") and entry.type != "directory"]
         assert not files
     assert not shop.staged()
+
+
+@pytest.mark.parametrize("driver", ["debootstrap", "mmdebstrap"])
+def test_what_came_out_after_the_release(alone: Workshop, driver: str) -> None:
+    more = 'include = ["hello"]\nupdates = true'
+    arch = made_arch(alone)
+    released = alone.build(alone.base(driver, more))
+    assert released.steps[0]["made"]["packages"][f"hello:{arch}"] == "1.0"
+    deb.repository(alone.debian.folder, [hello("1.5")], "bookworm-updates", ARCHITECTURE, alone.debian.key)
+    deb.repository(alone.debian.folder, [hello("1.6")], "bookworm-security", ARCHITECTURE, alone.debian.key)
+    tree = alone.build(alone.base(driver, more))
+    assert tree.steps[0]["made"]["packages"][f"hello:{arch}"] == "1.6"
+    sources = [line.split()[-2] for line in alone.read(tree, "/etc/apt/sources.list").splitlines()]
+    assert sources == ["bookworm", "bookworm-updates", "bookworm-security"]
+    for folder in ("var/cache/apt/archives", "var/lib/apt/lists"):
+        entries = alone.entries(tree).items()
+        assert not [path for path, entry in entries if path.startswith(f"{folder}/") and entry.type != "directory"]
+    assert alone.read(alone.build(alone.base(driver, 'include = ["hello"]')), "/etc/hello.conf") == "conf of 1.0\n"
 
 
 def made_arch(shop: Workshop) -> str:

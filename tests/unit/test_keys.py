@@ -36,11 +36,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "debootstrap": (
         {
             "suite": "bookworm", "mirror": "repo", "variant": "minbase", "include": ("a", "b"), "components": ("main",),
-            "keyring": "ring.gpg", "trust": False,
+            "keyring": "ring.gpg", "updates": False, "trust": False,
         },
         {
             "suite": "trixie", "mirror": "http://x/debian", "variant": "buildd", "include": ("b", "a"),
-            "components": ("main", "contrib"), "keyring": "other.gpg", "trust": True,
+            "components": ("main", "contrib"), "keyring": "other.gpg", "updates": True, "trust": True,
         },
         ["repo/dists/bookworm/InRelease", "ring.gpg"],
     ),

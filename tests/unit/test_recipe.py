@@ -68,6 +68,7 @@ def test_everything_of_the_grammar(tmp_path: Path) -> None:
         "include": ("ca-certificates", "vim", "less"),
         "variant": "minbase",
         "components": ("main",),
+        "updates": False,
         "trust": True,
     }
     assert bootstrap.env == {"SUITE": "bookworm", "EMPTY": "", "TEXT": "3 {x} true"}

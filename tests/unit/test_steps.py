@@ -9,7 +9,7 @@ import pytest
 from treesmith import steps
 from treesmith.errors import NotFoundError, UsageError
 from treesmith.steps import installed
-from treesmith.steps.debian import DEFAULT_MIRROR, architecture, host_mirror, host_sources
+from treesmith.steps.debian import DEFAULT_MIRROR, architecture, host_mirror, host_sources, later
 from treesmith.steps.inputs import Inputs
 from treesmith.steps.lines import line_of
 from treesmith.steps.network import BUNDLE, outfit
@@ -242,3 +242,20 @@ def test_an_error_names_the_recipes_line(tmp_path: Path) -> None:
     made = steps.Step(1, "pip", {"venv": "/v"}, str(path), str(tmp_path))
     with pytest.raises(UsageError, match=rf"{path}:3: step 1: pip: pip needs packages or requirements"):
         steps.gather(made, steps.Setting("x86_64", (Inputs({}, True),)))
+
+
+def test_what_came_out_later_lies_beside_the_release(tmp_path: Path) -> None:
+    def places(mirror: str, suite: str) -> list[tuple[str, str]]:
+        return [(source.uri, source.suites[0]) for source in later(mirror, suite)]
+
+    assert places("http://x/debian", "bookworm") == [
+        ("http://x/debian", "bookworm-updates"),
+        ("http://x/debian-security", "bookworm-security"),
+    ]
+    assert places("http://x/ubuntu/", "noble") == [
+        ("http://x/ubuntu/", "noble-updates"),
+        ("http://x/ubuntu", "noble-security"),
+    ]
+    assert not places("http://x/debian", "sid")
+    (tmp_path / "dists/bookworm-security").mkdir(parents=True)
+    assert places(f"file://{tmp_path}", "bookworm") == [(f"file://{tmp_path}", "bookworm-security")]

@@ -11,7 +11,7 @@ from typing import Any
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import installed
-from treesmith.steps.debootstrap import local_path
+from treesmith.steps.debian import local_path
 from treesmith.steps.inputs import Inputs, Setting
 from treesmith.steps.network import outfit
 from treesmith.steps.pool import Wanted, keep, lend, wanted
@@ -51,6 +51,16 @@ def inputs(step: Step, setting: Setting) -> Inputs:
 def run(step: Step, room: Room) -> dict[str, Any]:
     if not step.texts("packages"):
         return {"packages": {}}
+    mirrors = {local_path(mirror) for made in room.made for mirror in made.get("mirrors", ())} - {""}
+    with room.root() as root:
+        before = installed.debian(root)
+    carry_out(step, room, ["install", *step.texts("packages")], mirrors)
+    with room.root() as root:
+        return {"packages": installed.added(before, installed.debian(root))}
+
+
+def carry_out(step: Step, room: Room, request: list[str], mirrors: set[str]) -> None:
+    """Let the tree's apt-get do what is requested, by the newest lists. mirrors: the host's folders it may ask for."""
     cache = room.cache("apt")
     own, pool = os.path.join(cache, "step"), os.path.join(cache, "pool")
     archives = os.path.join(own, "archives")
@@ -58,22 +68,16 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         shutil.rmtree(own)
     for folder in (pool, os.path.join(own, "lists/partial"), os.path.join(archives, "partial")):
         os.makedirs(folder, exist_ok=True)
-    mirrors = {local_path(str(made.get("mirror", ""))) for made in room.made} - {""}
     binds = [Bind(own, _CACHE), *(Bind(path, path, read_only=True) for path in sorted(mirrors))]
     files = [(_CONFIGURATION, _configuration(step, room).encode()), _POLICY]
     apt = ["apt-get", "--yes", f"--config-file={_CONFIGURATION}"]
-    install = ["install", *step.texts("packages")]
-    with room.root() as root:
-        before = installed.debian(root)
     room.inside([*apt, "update"], env=_ENV, binds=binds, files=files, what="apt-get update")
-    ask = [*apt, "--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *install]
+    ask = [*apt, "--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *request]
     fetched = _fetched(room, ask, binds, files)
     lend(pool, fetched, archives)
-    room.inside([*_HOLDER, *apt, *install], env=_ENV, binds=binds, files=files, what=f"apt-get {' '.join(install)}")
+    room.inside([*_HOLDER, *apt, *request], env=_ENV, binds=binds, files=files, what=f"apt-get {' '.join(request)}")
     keep(pool, fetched, archives)
     shutil.rmtree(own)
-    with room.root() as root:
-        return {"packages": installed.added(before, installed.debian(root))}
 
 
 def _fetched(room: Room, argv: list[str], binds: list[Bind], files: list[tuple[str, bytes]]) -> list[Wanted]:

@@ -30,6 +30,28 @@ def host_mirror(suite: str, etc: str = "/etc/apt") -> str:
     return next((source.uri for source in fitting), DEFAULT_MIRROR)
 
 
+def local_path(mirror: str) -> str:
+    """The absolute host path of a mirror that is a folder, else ""."""
+    scheme, _, path = mirror.partition("://")
+    return path.rstrip("/") if scheme in ("file", "copy") else ""
+
+
+def later(mirror: str, suite: str) -> list[Source]:
+    """Where lies what came out after a release. Debian keeps what is urgent in an archive beside its own, others in
+    their own; sid has no such suites, and of a folder only those count that it holds.
+    """
+    if suite in ("sid", "unstable", "experimental"):
+        return []
+    base = mirror.rstrip("/")
+    urgent = f"{base}-security" if base.endswith("/debian") else base
+    found = [Source(mirror, (f"{suite}-updates",)), Source(urgent, (f"{suite}-security",))]
+    return [
+        source
+        for source in found
+        if not (folder := local_path(source.uri)) or os.path.isdir(f"{folder}/dists/{source.suites[0]}")
+    ]
+
+
 def host_sources(etc: str) -> Iterator[Source]:
     """The enabled binary sources, in the order apt reads them. What cannot be read is passed over."""
     lists = [os.path.join(etc, "sources.list"), *sorted(glob.glob(os.path.join(etc, "sources.list.d/*.list")))]

@@ -2,7 +2,8 @@
 
 Both run among the host's programs, the tree at /target; `sandbox.tools` says what each needs there. Signatures are
 checked against the keyring, except of a source that the recipe trusts. Afterwards the tree is alike whichever made it:
-sources.list as the recipe says, nothing of the bootstrap's logs, lists and caches, no resolv.conf of the host's.
+sources.list as the recipe says, the newest packages of those, nothing of the bootstrap's logs, lists and caches, no
+resolv.conf of the host's.
 """
 
 import hashlib
@@ -11,8 +12,8 @@ from typing import Any
 
 from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
-from treesmith.steps.debian import KEYRING, architecture, host_mirror
+from treesmith.steps import apt, installed
+from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later, local_path
 from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
 from treesmith.steps.programs import driver
 from treesmith.steps.room import Room
@@ -36,6 +37,7 @@ schema = Schema(
         ),
         "include": Option("strings", "further packages"),
         "components": Option("strings", "parts of the archive", ("main",)),
+        "updates": Option("bool", "also what came out after the release: its -updates and -security", False),
         "keyring": Option("source", "whose signatures are good, a file of gpg; else the distribution's"),
         "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
     },
@@ -61,8 +63,12 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema)), "mirror.used": mirror}
     if not step.is_on("trust"):
         facts["keyring.used"] = digest_of(_keyring(step))
-    if local := local_path(mirror):
-        facts["mirror.release"] = _release(step, local)
+    local = local_path(mirror)
+    if local:
+        release, *further = (_release(step, source) for source in sources(step))
+        facts["mirror.release"] = release
+        if further:
+            facts["mirror.updates"] = tuple(further)
     return Inputs(facts, pinned=bool(local))
 
 
@@ -76,20 +82,20 @@ def mirror_of(step: Step) -> str:
     return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
 
 
-def local_path(mirror: str) -> str:
-    """The absolute host path of a mirror that is a folder, else ""."""
-    scheme, _, path = mirror.partition("://")
-    return path.rstrip("/") if scheme in ("file", "copy") else ""
+def sources(step: Step) -> list[Source]:
+    """Where the tree's packages come from, one suite each; the release itself is the first."""
+    mirror, suite = mirror_of(step), step.text("suite")
+    return [Source(mirror, (suite,)), *(later(mirror, suite) if step.is_on("updates") else ())]
 
 
-def _release(step: Step, mirror: str) -> str:
+def _release(step: Step, source: Source) -> str:
     """A folder's state is that of its signed list of contents."""
-    folder = os.path.join(mirror, "dists", step.text("suite"))
+    folder = os.path.join(local_path(source.uri), "dists", source.suites[0])
     for name in ("InRelease", "Release"):
         if os.path.isfile(os.path.join(folder, name)):
             return digest_of(os.path.join(folder, name))
     raise step.error(
-        f"no suite {step.text('suite')} in {mirror}", "mirror", f"{folder} holds no InRelease and no Release"
+        f"no suite {source.suites[0]} in {source.uri}", "mirror", f"{folder} holds no InRelease and no Release"
     )
 
 
@@ -104,25 +110,29 @@ def _keyring(step: Step) -> str:
 
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
-    mirror = mirror_of(step)
+    mirror, origins = mirror_of(step), sources(step)
     keyring = "" if step.is_on("trust") else _keyring(step)
-    local = local_path(mirror)
+    folders = {local_path(source.uri) for source in origins} - {""}
     binds = [Bind(room.cache(f"debootstrap-{_trusted(mirror, keyring)}"), _CACHE)]
-    if local:
-        binds.append(Bind(local, local, read_only=True))
+    binds += [Bind(folder, folder, read_only=True) for folder in sorted(folders)]
     if keyring:
         binds.append(Bind(keyring, _inside(keyring), read_only=True))
     room.say(f"{name} {version}: {step.text('suite')} from {mirror}")
     if name == "mmdebstrap":
-        room.outside(_mmdebstrap(step, room, mirror, keyring), binds=binds, files=[_QUIET], mounts=True, what=name)
+        argv = _mmdebstrap(step, room, origins, keyring)
+        room.outside(argv, binds=binds, files=[_QUIET], mounts=True, what=name)
     else:
         # Else it tries mknod, which no user namespace allows.
         env = {"container": "lxc"}
         room.outside(_debootstrap(step, room, mirror, keyring), binds=binds, files=[_QUIET], env=env, what=name)
+        if len(origins) > 1:  # it knows of one suite only
+            with room.root() as root:
+                _tidy(step, root, origins, keyring)
+            apt.carry_out(step, room, ["dist-upgrade"], folders)
     with room.root() as root:
-        _tidy(step, root, mirror, keyring)
+        _tidy(step, root, origins, keyring)
         packages = installed.debian(root)
-    return {"driver": f"{name} {version}", "mirror": mirror, "packages": packages}
+    return {"driver": f"{name} {version}", "mirrors": [source.uri for source in origins], "packages": packages}
 
 
 def _trusted(mirror: str, keyring: str) -> str:
@@ -146,7 +156,7 @@ def _debootstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]
     return [*argv, step.text("suite"), "/target", mirror]
 
 
-def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
+def _mmdebstrap(step: Step, room: Room, origins: list[Source], keyring: str) -> list[str]:
     """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
     archives = '"$1/var/cache/apt/archives"'
     argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
@@ -162,17 +172,18 @@ def _mmdebstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
     # apt is "important" and in no variant for itself; debootstrap takes it along.
     argv.append(f"--include={','.join(('apt', *step.texts('include')))}")
     # mmdebstrap's own hooks for file:// leave a mount behind when they fail; copy:// needs none.
-    uri = mirror.replace("file://", "copy://", 1) if local_path(mirror) else mirror
-    trust = f"signed-by={_inside(keyring)}" if keyring else "trusted=yes"
-    return [
-        *argv,
-        step.text("suite"),
-        "/target",
-        f"deb [{trust}] {uri} {step.text('suite')} {' '.join(step.texts('components'))}",
-    ]
+    option = f"signed-by={_inside(keyring)}" if keyring else "trusted=yes"
+    lines = [line.replace(" file://", " copy://") for line in _lines(step, origins, f"[{option}] ")]
+    return [*argv, step.text("suite"), "/target", *lines]
 
 
-def _tidy(step: Step, root: int, mirror: str, keyring: str) -> None:
+def _lines(step: Step, origins: list[Source], option: str) -> list[str]:
+    """sources.list(5)"""
+    parts = " ".join(step.texts("components"))
+    return [f"deb {option}{source.uri} {source.suites[0]} {parts}" for source in origins]
+
+
+def _tidy(step: Step, root: int, origins: list[Source], keyring: str) -> None:
     with Layer(root) as layer:
         for path in _REMOVED:
             layer.remove(path)
@@ -186,5 +197,4 @@ def _tidy(step: Step, root: int, mirror: str, keyring: str) -> None:
             with open(keyring, "rb") as file:
                 layer.file(kept, file, Meta(0o644))
             option = f"[signed-by={kept}] "
-        text = f"deb {option}{mirror} {step.text('suite')} {' '.join(step.texts('components'))}\n"
-        layer.text("etc/apt/sources.list", text)
+        layer.text("etc/apt/sources.list", "\n".join([*_lines(step, origins, option), ""]))
