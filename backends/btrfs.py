@@ -12,7 +12,7 @@ import os
 
 from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.subvolumes import delete, inside, mounted_below, on_btrfs, open_inner
-from treesmith.backends.values import Fork, Traits, Usage
+from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
 from treesmith.linux.remove import remove_tree
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Any
 
-    from treesmith.backends.contract import Compaction, Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Meter, Mode, Root
     from treesmith.sandbox.view import View
 
 
@@ -123,18 +123,21 @@ class Btrfs:
         remove_tree(path)
 
     def reclaimable(self, path: str) -> "int | None":
-        from treesmith.backends.measure import extents
+        from treesmith.backends.measure import subvolume
 
-        return extents(f"{path}/root").exclusive
+        return subvolume(f"{path}/root").exclusive
 
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         return []  # each root stands alone
 
-    def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
-        from treesmith.backends.measure import extents
+    def measure(self, live: "Iterable[Root]") -> "Meter":
+        return Each(self._usage)
+
+    def _usage(self, root: "Root") -> Usage:
+        from treesmith.backends.measure import subvolume
 
         self.flush(root)  # what is not yet on disk is counted nowhere
-        return extents(f"{root.home}/root")
+        return subvolume(f"{root.home}/root")
 
     def _fork_inner(self, above: str, root: str, path: str) -> None:
         """A snapshot of the subvolume `path` of `above` in the place where `root` has an empty directory for it."""

@@ -23,6 +23,19 @@ class Root(Protocol):
     layout: Layout
 
 
+class Meter(Protocol):
+    """How much roots take on disk, measured now."""
+
+    def usage(self, root: Root) -> Usage:
+        """What is found without looking at every file; `apparent` may be missing."""
+
+    def whole(self, root: Root) -> Usage:
+        """All of it."""
+
+    def gone(self, root: Root) -> None:
+        """From now on as if it had been removed."""
+
+
 class Compaction(Protocol):
     """Some roots, stored in less. The store makes it, and then publishes the roots' new layouts one after the other:
     what the old ones name stays until no record names it."""
@@ -93,5 +106,5 @@ class Backend(Protocol):
     def compactions(self, live: Iterable[Root], busy: Collection[str]) -> list[Compaction]:
         """What could be stored in less, of the roots `live`, which are all there are. What `busy` ids need stays."""
 
-    def usage(self, root: Root, others: Iterable[Root]) -> Usage:
-        """Measured now; `others` may share with it."""
+    def measure(self, live: Iterable[Root]) -> Meter:
+        """How much roots take now; `live` are all there are, and may share."""

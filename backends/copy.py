@@ -3,7 +3,7 @@
 import os
 
 from treesmith.backends.plain import Plain, is_folder
-from treesmith.backends.values import Fork, Traits, Usage
+from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
 from treesmith.linux.remove import remove_tree
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Compaction, Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Meter, Mode, Root
     from treesmith.sandbox.view import View
 
 # cp(1) keeps hard links, holes, device nodes and directory times, and is three times as fast as Python. Not -a: that
@@ -84,11 +84,17 @@ class Copy:
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         return []  # each root stands alone
 
-    def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
-        from treesmith.backends.measure import on_disk, shares_data
+    def measure(self, live: "Iterable[Root]") -> "Meter":
+        return Each(self._usage)
 
-        size = on_disk([f"{root.home}/root"])
-        return Usage(None, None, size) if shares_data(f"{self._store}/store.json") else Usage(size, 0, size)
+    def _usage(self, root: "Root") -> Usage:
+        from treesmith.backends.measure import on_disk, shares_data, sharing
+
+        path = f"{root.home}/root"
+        if shares_data(f"{self._store}/store.json"):
+            return sharing(path)
+        size = on_disk([path])
+        return Usage(size, 0, size)
 
 
 def copy_tree(source: "str | int", target: str) -> None:

@@ -5,6 +5,7 @@ import os
 
 from treesmith.backends.values import Usage
 from treesmith.errors import Error
+from treesmith.linux.extents import extents
 from treesmith.linux.file import reflink
 from treesmith.run import output
 
@@ -50,12 +51,42 @@ def shares_data(path: str) -> bool:
     return True
 
 
-def extents(subvolume: str) -> Usage:
+def subvolume(path: str) -> Usage:
     """What a btrfs subvolume and those in it take, by btrfs-filesystem-du(8): nobody else knows whose an extent is.
     Files so small that they lie in the metadata are not in it."""
     try:
-        said = output(("btrfs", "filesystem", "du", "-s", "--raw", "--", subvolume))
+        said = output(("btrfs", "filesystem", "du", "-s", "--raw", "--", path))
         total, exclusive, shared = said.splitlines()[1].split(None, 3)[:3]
         return Usage(int(exclusive), int(shared), int(total))
     except (Error, ValueError, IndexError):
         return Usage(None, None, None)
+
+
+def sharing(root: str) -> Usage:
+    """What a directory takes where files may have the same blocks: those that nobody else has are its own. Data that
+    two files of its own have in common count as shared."""
+    alone = shared = 0
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if status.st_ino in seen:
+                    continue
+                if status.st_nlink > 1:
+                    seen.add(status.st_ino)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                if not entry.is_file(follow_symlinks=False):
+                    alone += status.st_blocks * 512
+                    continue
+                file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    found = extents(file)
+                finally:
+                    os.close(file)
+                if found is None:
+                    return Usage(None, None, None)
+                alone, shared = alone + found[0], shared + found[1]
+    return Usage(alone, shared, alone + shared)

@@ -9,7 +9,7 @@ import os
 from treesmith.backends.merge import imitate
 from treesmith.backends.merged import Merged
 from treesmith.backends.plain import Plain, is_folder
-from treesmith.backends.values import Fork, Traits, Usage
+from treesmith.backends.values import Fork, Traits
 from treesmith.linux.file import syncfs
 from treesmith.linux.remove import remove_tree
 from treesmith.names import is_id
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Compaction, Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Meter, Mode, Root
     from treesmith.sandbox.view import View
 
 # A failed lookup costs 8 us at a small depth and 128 us at 100 layers; and Linux 6.1 takes 64 short names at most.
@@ -135,16 +135,10 @@ class Overlay:
 
         return on_disk([path])
 
-    def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
-        from treesmith.backends.measure import on_disk
+    def measure(self, live: "Iterable[Root]") -> "Meter":
+        from treesmith.backends.shares import Shares
 
-        elsewhere: set[str | None] = set()
-        for other in others:
-            elsewhere.update((other.layout["upper"], *other.layout["layers"]))
-        own = [lid for lid in (root.layout["upper"], *root.layout["layers"]) if lid]
-        exclusive = on_disk([f"{self._layers}/{lid}" for lid in own if lid not in elsewhere])
-        shared = on_disk([f"{self._layers}/{lid}" for lid in own if lid in elsewhere])
-        return Usage(exclusive, shared, None)
+        return Shares(self._layers, live)
 
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         from treesmith.backends.compact import compactions

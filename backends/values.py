@@ -2,9 +2,10 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Literal
 
-    from treesmith.backends.contract import Layout
+    from treesmith.backends.contract import Layout, Root
 
 
 class Traits:
@@ -52,3 +53,15 @@ class Usage:
         self.exclusive = exclusive  # what removing the tree alone would give back
         self.shared = shared
         self.apparent = apparent  # what a plain copy would take
+
+
+class Each:
+    """A contract.Meter for roots that are measured one by one, by `measure`."""
+
+    __slots__ = ("usage", "whole")
+
+    def __init__(self, measure: "Callable[[Root], Usage]") -> None:
+        self.usage = self.whole = measure
+
+    def gone(self, root: "Root") -> None:
+        """Its filesystem knows only when it is."""

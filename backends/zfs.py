@@ -13,7 +13,7 @@ import os
 import time
 
 from treesmith.backends.plain import Plain
-from treesmith.backends.values import Fork, Traits, Usage
+from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
 from treesmith.linux.mount import NODEV, RDONLY, new_mount
@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from treesmith.backends.contract import Compaction, Layout, Mode, Root
+    from treesmith.backends.contract import Compaction, Layout, Meter, Mode, Root
     from treesmith.sandbox.view import View
 
 ADVICE = "apt install zfsutils-linux zfs-dkms; modprobe zfs"
@@ -173,7 +173,10 @@ class Zfs:
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         return []  # each root stands alone
 
-    def usage(self, root: "Root", others: "Iterable[Root]") -> Usage:
+    def measure(self, live: "Iterable[Root]") -> "Meter":
+        return Each(self._usage)
+
+    def _usage(self, root: "Root") -> Usage:
         dataset = self._root(root.id)
         _table("snapshot", f"{dataset}@measured")  # commits: what is not on disk is counted nowhere
         _table("destroy", f"{dataset}@measured")

@@ -140,7 +140,7 @@ def test_usage_counts_inner_subvolumes(store: Store) -> None:
     base = nested(store, sealed=False)
     with opened(store, base) as root:
         (root / INNER[0] / "big").write_bytes(os.urandom(2 << 20))
-    usage = store.backend.usage(base, [])
+    usage = store.backend.measure([base]).whole(base)
     assert usage.exclusive is not None
     assert 2 << 20 <= usage.exclusive < 3 << 20
     assert usage.apparent == usage.exclusive
@@ -149,4 +149,4 @@ def test_usage_counts_inner_subvolumes(store: Store) -> None:
 def test_usage_is_unknown_without_the_program(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     base = nested(store)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert store.backend.usage(base, []).exclusive is None
+    assert store.backend.measure([base]).whole(base).exclusive is None

@@ -135,36 +135,3 @@ def test_clearing_what_is_deep_and_what_does_not_want_to_go(store: Store) -> Non
     store.backend.clear(str(trash))
     assert not trash.exists()
     store.backend.clear(str(trash))
-
-
-def test_usage_is_measured(store: Store) -> None:
-    with store.stage() as stage:
-        stage.create()
-        with opened(store, stage) as root:
-            (root / "big").write_bytes(os.urandom(3 << 20))
-        base = store.publish(stage, "build", "base", sealed=True)
-    fork = store.snapshot(base, "fork")
-    with opened(store, fork) as root:
-        (root / "own").write_bytes(os.urandom(1 << 20))
-        os.link(root / "own", root / "own too")
-    usage = store.backend.usage(fork, [base])
-    if store.backend.name == "copy":
-        alone = store.backend.usage(base, [])
-        assert usage.apparent is not None
-        assert 4 << 20 <= usage.apparent < 5 << 20
-        if usage.exclusive is not None:  # the filesystem does not share
-            assert usage.exclusive == usage.apparent
-            assert alone.exclusive is not None
-            assert 3 << 20 <= alone.exclusive < 4 << 20
-        return
-    assert usage.exclusive is not None
-    assert usage.shared is not None
-    assert 1 << 20 <= usage.exclusive < 2 << 20
-    assert 3 << 20 <= usage.shared < 4 << 20
-    store.remove([fork])
-    if store.backend.name == "btrfs":
-        for what in ("filesystem", "subvolume"):  # wake who deletes in the background, and wait
-            subprocess.run(["btrfs", what, "sync", store.path], check=True)
-    alone = store.backend.usage(base, [])
-    assert alone.exclusive is not None
-    assert 3 << 20 <= alone.exclusive < 4 << 20

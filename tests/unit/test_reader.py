@@ -41,7 +41,7 @@ def plain_lines(draw: st.DrawFn) -> tuple[Verb, list[str]]:
     word = st.sampled_from(["webapp", "x=y", "", "a b", "@0123"])
     pieces = []
     for argument in verb.arguments:
-        least, most = {"one": (1, 1), "maybe": (0, 1), "some": (1, 3)}[argument.count]
+        least, most = {"one": (1, 1), "maybe": (0, 1), "some": (1, 3), "any": (0, 3)}[argument.count]
         pieces += [[given] for given in draw(st.lists(word, min_size=least, max_size=most))]
     for option in draw(st.lists(st.sampled_from([*verb.options, *GLOBALS]), max_size=4)):
         spelling = f"-{option.short}" if option.short and draw(st.booleans()) else f"--{option.name}"

@@ -80,15 +80,15 @@ class _Verbs(typer.core.TyperGroup):
 
 
 def _argument(argument: Argument) -> inspect.Parameter:
-    some = argument.count == "some"
+    absent: dict[str, Any] = {"maybe": "", "any": []}
     default = typer.Argument(
-        "" if argument.count == "maybe" else ...,
+        absent.get(argument.count, ...),
         metavar=argument.metavar,
         help=argument.help,
         show_default=False,
         autocompletion=_completer(argument.complete),
     )
-    return _parameter(argument.name, default, list[str] if some else str)
+    return _parameter(argument.name, default, list[str] if argument.several else str)
 
 
 def _option(option: Option, panel: str | None = None) -> inspect.Parameter:
@@ -127,7 +127,7 @@ def _function(
 
 def _values(verb: Verb) -> Callable[[dict[str, Any]], dict[str, Any]]:
     many = {option.dest for option in verb.options if option.kind == "many"}
-    many |= {argument.name for argument in verb.arguments if argument.count == "some"}
+    many |= {argument.name for argument in verb.arguments if argument.several}
 
     def result(values: dict[str, Any]) -> dict[str, Any]:
         values.pop(VERSION.dest)

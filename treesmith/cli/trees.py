@@ -67,12 +67,8 @@ def _measured(usage: "Usage | None") -> "tuple[str, str]":
 
 
 def _sizes(store: "Store", shown: "Iterable[Tree | Damaged]", trees: "list[Tree | Damaged]") -> "dict[str, Usage]":
-    good = [tree for tree in trees if isinstance(tree, Tree)]
-    return {
-        tree.id: store.backend.usage(tree, [other for other in good if other.id != tree.id])
-        for tree in shown
-        if isinstance(tree, Tree)
-    }
+    meter = store.backend.measure([tree for tree in trees if isinstance(tree, Tree)])
+    return {tree.id: meter.usage(tree) for tree in shown if isinstance(tree, Tree)}
 
 
 def path(asked: "Asked", tree: str) -> None:

@@ -33,11 +33,11 @@ def plan(store: Store, policy: Policy | None = None, live: Collection[str] = (),
     """
     facts = _facts(store, live, now)
     left = {tree.id: tree for tree in facts.trees if isinstance(tree, Tree)}
-    removals = []
+    removals, meter = [], store.backend.measure(left.values())
     for tree, reason in doomed(facts, policy or Policy()):
         del left[tree.id]
-        size = store.backend.usage(tree, left.values()).exclusive
-        removals.append(Removal(tree.title, reason, size, tree.id))
+        removals.append(Removal(tree.title, reason, meter.usage(tree).exclusive, tree.id))
+        meter.gone(tree)
     damaged = [tree for tree in facts.trees if isinstance(tree, Damaged)]
     for compaction in compactions(store, [*left.values(), *damaged], facts.in_use):
         first, *more = sorted(left[id].title for id in compaction.trees)
@@ -77,8 +77,7 @@ def _facts(store: Store, live: Collection[str], now: int) -> Facts:
     trees = store.trees()
     good = [tree for tree in trees if isinstance(tree, Tree)]
 
-    def size(tree: Tree) -> int | None:
-        return store.backend.usage(tree, [other for other in good if other.id != tree.id]).exclusive
+    meter = store.backend.measure(good)
 
     return Facts(
         trees=trees,
@@ -86,5 +85,5 @@ def _facts(store: Store, live: Collection[str], now: int) -> Facts:
         in_use={tree.id for tree in trees if store.in_use(tree.id)},
         used={tree.id: when for tree in trees if (when := store.used(tree.id)) is not None},
         live=live,
-        size=size,
+        size=lambda tree: meter.usage(tree).exclusive,
     )

@@ -39,7 +39,8 @@ DEFAULTS: "dict[str, bool | str | tuple[str, ...] | None]" = {
 
 
 class Argument:
-    """One argument. count: "one"; "maybe" ("" when absent); "some" (one or more, a tuple)."""
+    """One argument. count: "one"; "maybe" ("" when absent); "some" (one or more, a tuple);
+    "any" (as many as one likes, a tuple)."""
 
     __slots__ = ("complete", "count", "help", "name")
 
@@ -52,8 +53,13 @@ class Argument:
     @property
     def metavar(self) -> str:
         """As it stands in a usage line."""
-        name = self.name.removesuffix("s").upper() + "…" if self.count == "some" else self.name.upper()
-        return f"[{name}]" if self.count == "maybe" else name
+        name = self.name.removesuffix("s").upper() + "…" if self.several else self.name.upper()
+        return f"[{name}]" if self.count in ("maybe", "any") else name
+
+    @property
+    def several(self) -> bool:
+        """Is it a tuple?"""
+        return self.count in ("some", "any")
 
 
 class Verb:

@@ -117,9 +117,9 @@ def read(verb: Verb, arguments: "list[str]") -> "dict[str, Any] | None":
 def _place(verb: Verb, words: "list[str]", values: "dict[str, Any]") -> "dict[str, Any] | None":
     """Hand the words to the arguments in order; only the last argument may take more or fewer than one."""
     for at, argument in enumerate(verb.arguments):
-        if argument.count == "some":
+        if argument.several:
             values[argument.name], words = tuple(words[at:]), words[:at]
-            if not values[argument.name]:
+            if not values[argument.name] and argument.count == "some":
                 return None
         elif at < len(words):
             values[argument.name] = words[at]

@@ -177,6 +177,14 @@ _ALL = (
         '"failed"}; bytes is null when unknown.',
     ),
     Verb(
+        "du", "Store", "du", "Show how much trees take on disk.",
+        Argument("trees", "any", "The trees; all that have a name, unless given.", "trees"),
+        Option("all", "flag", "Those without a name too.", short="a"), JSON,
+        more="own: what removing the tree alone would give back. shared: what others have too. apparent: what a plain "
+        'copy would take. --json: {"version": 1, "trees": [{"name", "id", "exclusive", "shared", "apparent"}]}; bytes, '
+        "null when unknown.",
+    ),
+    Verb(
         "doctor", "Store", "doctor", "Try what this machine can do.", JSON,
         more='--json: {"version": 1, "checks": [{"name", "state", "found", "advice"}]}; state is ok, no, warn or fail. '
         "The exit status is 1 when something that treesmith needs failed.",
