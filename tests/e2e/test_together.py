@@ -99,8 +99,11 @@ def test_a_killed_tool_fails_its_step(
     for number in range(20):
         text = f'[[step]]\nrun = "for i in $(seq {2000 + number}); do echo $i > /f$((i % 7)); sleep 0.001; done"\n'
         building = begin("build", recipe(text))
-        time.sleep(chance.uniform(0.2, 1.0))
-        for pid in descendants(building.pid)[1:]:  # the first is the sandbox's init
+        while not descendants(building.pid)[1:]:  # the first is the sandbox's init
+            assert building.poll() is None, ended(building)[1]
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.8))
+        for pid in descendants(building.pid)[1:]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
