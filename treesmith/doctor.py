@@ -11,6 +11,7 @@ from treesmith.backends import PREFERRED, btrfs, zfs
 from treesmith.backends.choose import Tried, attempt, chosen, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
+from treesmith.launch.network.rules import find_nft
 from treesmith.linux.call import NUMBERS, machine
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, unshare
 from treesmith.linux.seccomp import Library
@@ -47,6 +48,7 @@ def checks(store: str = "") -> Iterator[Check]:
     yield _seccomp()
     yield _sandbox()
     yield _cgroups()
+    yield _nft()
     yield from _store(os.path.abspath(store or default_path()))
     yield _btrfsutil()
     yield _zfs()
@@ -155,6 +157,13 @@ def _cgroups() -> Check:
     except OSError as error:
         return Check("cgroup2", "warn", f"{above}: {error.strerror}", advice)
     return Check("cgroup2", "ok", f"{above}, controllers: {' '.join(controllers) or 'none'}")
+
+
+def _nft() -> Check:
+    try:
+        return Check("nft", "ok", output((find_nft(), "--version")).split("\n")[0].removeprefix("nftables").strip())
+    except Error as error:
+        return Check("nft", "warn", error.brief, f"--network private needs it: {error.hint}")
 
 
 def _store(path: str) -> Iterator[Check]:

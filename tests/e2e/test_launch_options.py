@@ -60,6 +60,60 @@ def test_binds_bring_what_is_mounted_below(trees: Trees, tmp_path: Path) -> None
     assert (done.stdout, done.stderr) == ("there\n", "")
 
 
+def test_data_outlives_the_tree(trees: Trees, tmp_path: Path) -> None:
+    name = trees.fresh()
+    trees.sh("echo kept > /data/file; chown 1000 /data/file", "--bind", f"{tmp_path}:/data", tree=name)
+    trees.store.remove([trees.store.find(name)])
+    assert (tmp_path / "file").read_text() == "kept\n"
+    assert (tmp_path / "file").stat().st_uid == 1000
+
+
+def test_memory(trees: Trees, tree: str) -> None:
+    script = "df -m /scratch /x/y | awk 'NR > 1 { print $2 }'; stat -c %a /x/y /v/tmp; touch /scratch/file"
+    options = ("--tmpfs", "/scratch:2M", "--tmpfs", "/x/y:10m", "--tmpfs", "/v/tmp")
+    assert trees.sh(script, *options, tree=tree).split() == ["2", "10", "755", "1777"]
+    assert trees.sh("ls /scratch", tree=tree) == ""
+    assert "No space" in trees.sh("dd if=/dev/zero of=/s/file bs=1M count=3 2>&1 || true", "--tmpfs", "/s:1M")
+
+
+def test_what_is_written_to_an_overlay_is_thrown_away(trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "sub/dir").mkdir(parents=True)
+    (tmp_path / "mine").write_text("data\n")
+    (tmp_path / "sub/dir/file").write_text("below\n")
+    os.chown(tmp_path / "mine", 1000, 1000)
+    tmp_path.chmod(0o750)
+    script = """
+        cd /data; cat mine; stat -c '%u %a' mine .
+        echo more >> mine; rm -r sub; mkdir sub; touch sub/new; ls sub; cat mine; chown me mine; stat -c %u mine
+    """
+    said = trees.sh(script, "--overlay", f"{tmp_path}:/data")
+    assert said == "data\n1000 644\n0 750\nnew\ndata\nmore\n1000\n"
+    assert (tmp_path / "mine").read_text() == "data\n"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["dir", "file", "mine", "sub"]
+    done = trees.run("launch", "-q", "base", "--overlay", f"{tmp_path}/mine:/data", "--", "true")
+    assert done.returncode == 125 and "mine cannot be bound" in done.stderr
+
+
+def test_what_lies_in_another_is_mounted_after_it(trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    options = ("--bind", f"{tmp_path}:/a/b/c", "--tmpfs", "/a/b/c/d", "--tmpfs", "/a/b", "--overlay", f"{tmp_path}:/a")
+    assert trees.sh("ls /a /a/b /a/b/c; touch /a/b/c/d/x", *options).split() == [
+        "/a:", "b", "d", "mine", "/a/b:", "c", "/a/b/c:", "d", "mine",
+    ]  # fmt: skip
+
+
+def test_time_zone(trees: Trees, tmp_path: Path) -> None:
+    """The host's, where the tree has none."""
+    assert trees.sh("wc -c < /etc/localtime").strip() == str(len(Path("/etc/localtime").read_bytes()))
+    (tmp_path / "zone").write_text("the tree's\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/localtime").symlink_to("../zone")
+    (tmp_path / "bin").mkdir()
+    subprocess.run(["cp", "/bin/busybox", tmp_path / "bin/sh"], check=True)
+    trees.add("zone", tmp_path)
+    assert trees.sh("read x < /etc/localtime; echo $x", tree="zone") == "the tree's\n"
+
+
 def test_what_is_mounted_inside_stays_inside(trees: Trees, tmp_path: Path) -> None:
     """A bind of a shared mount is no peer of it: what is mounted below it inside does not come out."""
     (tmp_path / "below").mkdir()
@@ -127,7 +181,7 @@ def test_the_trees_command(trees: Trees, tree: str) -> None:
 
 
 def test_a_default_that_is_not_kept_is_named(trees: Trees, tree: str) -> None:
-    trees.store.update(trees.store.find(tree), launch={"memory": "1G", "network": "private"})
+    trees.store.update(trees.store.find(tree), launch={"later": "1G"})
     done = trees.run("launch", tree, "--", "true")
     assert done.returncode == 0
-    assert "memory" in done.stderr and "network" in done.stderr
+    assert "later is not kept" in done.stderr

@@ -13,6 +13,7 @@ from treesmith.steps.network import outfit
 pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Asks the application that it starts itself, so that no port of the host's is needed.
+ALONE = ("launch", "-q", "--network", "none")  # not on the bridge of the tester's own host
 ASK_PYTHON = """
 import subprocess, sys, time, urllib.request
 server = subprocess.Popen([sys.executable, "-m", "app"])
@@ -79,7 +80,7 @@ def test_debian_base_again_has_nothing_to_do(online: Command) -> None:
 
 def test_python_app_answers(online: Command) -> None:
     online("build", "python-app")
-    answer = online("launch", "-q", "python-app", "--", "/srv/app/venv/bin/python", "-c", ASK_PYTHON).stdout
+    answer = online(*ALONE, "python-app", "--", "/srv/app/venv/bin/python", "-c", ASK_PYTHON).stdout
     assert "Hello from python-app" in answer
     shown = json.loads(online("show", "python-app", "--json").stdout)
     made = {step["kind"]: step["made"] for step in shown["tree"]["steps"]}
@@ -90,7 +91,7 @@ def test_python_app_answers(online: Command) -> None:
 
 def test_node_app_answers(online: Command) -> None:
     online("build", "node-app")
-    assert "Hello from node-app" in online("launch", "-q", "node-app", "--", "node", "-e", ASK_NODE).stdout
+    assert "Hello from node-app" in online(*ALONE, "node-app", "--", "node", "-e", ASK_NODE).stdout
 
 
 def test_an_unknown_package_and_an_unreachable_mirror(online: Command, tmp_path: Path) -> None:

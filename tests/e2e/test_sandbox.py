@@ -41,7 +41,7 @@ def test_files_are_laid_over_and_not_written(root: Path, log: int) -> None:
     (root / "etc/there").write_text("mine\n")
     files = (("/etc/there", b"laid\n"), ("/etc/new", b"new\n"), ("/run/secrets/key", b"s3cret\n"))
     script = "cat /etc/there /etc/new /run/secrets/key; echo x > /etc/there || echo no; rm /etc/new || echo no"
-    said = sh(root, log, script, files=files, tmpfs=("/run",))
+    said = sh(root, log, script, files=files, tmpfs=(("/run", ""),))
     assert [line for line in said if ":" not in line] == ["laid", "new", "s3cret", "no", "no"]
     assert (root / "etc/there").read_text() == "mine\n"
     assert (root / "etc/new").read_text() == ""  # where there was nothing to lay it on
@@ -70,7 +70,12 @@ def test_the_later_file_lies_on_top(root: Path, log: int) -> None:
 def test_tmpfs(root: Path, log: int) -> None:
     (root / "srv").mkdir()
     (root / "srv/hidden").touch()
-    said = sh(root, log, "ls /srv; touch /srv/x; stat -c %a /srv /tmp /var/tmp", tmpfs=("/srv", "/tmp", "/var/tmp"))
+    said = sh(
+        root,
+        log,
+        "ls /srv; touch /srv/x; stat -c %a /srv /tmp /var/tmp",
+        tmpfs=(("/srv", ""), ("/tmp", ""), ("/var/tmp", "")),
+    )
     assert said == ["755", "1777", "1777"]
     assert [path.name for path in (root / "srv").iterdir()] == ["hidden"]
 

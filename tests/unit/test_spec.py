@@ -21,17 +21,33 @@ def test_defaults_and_what_overrides_them() -> None:
     assert made.env == {"A": "1", "B": "3", "C": "x=y", "D": ""}
 
 
-@pytest.mark.parametrize("defaults", [{"network": "host"}, {"network": "private"}, {"binds": ["/:/host"]}])
+@pytest.mark.parametrize("defaults", [{"network": "host"}, {"network": "x"}, {"binds": ["/:/host"]}])
 def test_defaults_cannot_loosen(defaults: dict[str, Any]) -> None:
     made = spec.make(defaults)
     assert (made.network, made.binds) == ("none", ())
-    assert made.ignored == tuple(defaults)
+    assert made.ignored == tuple(key for key in defaults if key != "network")
 
 
 def test_what_is_not_kept_is_named() -> None:
-    assert spec.make({"ports": ["1:1"], "network": "private", "user": "x"}).ignored == ("ports", "network")
-    assert spec.make({"network": "private"}, network="host").ignored == ()
-    assert spec.make({"network": "none"}).ignored == ()
+    assert spec.make({"memory": "1G", "unheard": 1, "user": "x"}).ignored == ("unheard",)
+
+
+def test_ports() -> None:
+    tree = {"network": "private", "ports": ["8080:80", "127.0.0.1:53:53/udp"]}
+    first, second = spec.make(tree).ports
+    assert (first.address, first.outside, first.inside, first.protocol) == ("0.0.0.0", 8080, 80, "tcp")
+    assert (str(first), str(second), second.protocol) == ("8080/tcp", "127.0.0.1:53/udp", "udp")
+    assert [str(port) for port in spec.make(tree, port=("1:2/tcp",)).ports] == ["1/tcp"]
+    for network in ("none", "host"):
+        assert spec.make(tree, network=network).ports == ()
+        with pytest.raises(UsageError):
+            spec.make(tree, network=network, port=("1:2",))
+
+
+def test_memory_and_overlays() -> None:
+    made = spec.make({}, tmpfs=("/a", "/b/c:64M", "/d:10%"), overlay=("/x:/y",))
+    assert made.tmpfs == (("/a", ""), ("/b/c", "64m"), ("/d", "10%"))
+    assert [(bind.source, bind.target, bind.overlay) for bind in made.binds] == [("/x", "/y", True)]
 
 
 def test_binds() -> None:
@@ -47,7 +63,13 @@ def test_binds() -> None:
         {"bind": ("/a",)}, {"bind": ("/a:",)}, {"bind": (":/a",)}, {"bind": ("/a:b",)}, {"bind": ("/a:/b/../c",)},
         {"bind": ("/a:/",)}, {"bind": ("/a:/b:rw",)}, {"bind": ("/a:/b:idmap,noidmap",)}, {"bind": ("/a:/b:ro:x",)},
         {"setenv": ("A",)}, {"setenv": ("=1",)}, {"chdir": "srv"}, {"chdir": "/srv/../.."},
-        {"hostname": "a b"}, {"hostname": "a" * 65}, {"network": "private"}, {"network": "bridge"},
+        {"hostname": "a b"}, {"hostname": "a" * 65}, {"network": "bridge"},
+        {"network": "private", "port": ("80",)}, {"network": "private", "port": ("0:80",)},
+        {"network": "private", "port": ("80:65536",)}, {"network": "private", "port": ("80:80/sctp",)},
+        {"network": "private", "port": ("a.b:80:80",)}, {"network": "private", "port": ("[::1]:80:80",)},
+        {"network": "private", "port": ("1.2.3:80:80",)}, {"network": "private", "port": ("1:2:3:4",)},
+        {"tmpfs": ("a",)}, {"tmpfs": ("/",)}, {"tmpfs": ("/a:",)}, {"tmpfs": ("/a:x",)}, {"tmpfs": ("/a:0",)},
+        {"overlay": ("/a",)}, {"overlay": ("/a:/b:ro",)}, {"overlay": ("/a:/",)},
         {"tty": True, "pipe": True},
     ],
 )  # fmt: skip

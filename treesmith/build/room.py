@@ -18,7 +18,7 @@ from treesmith.steps import Step
 from treesmith.steps.network import outfit
 from treesmith.store import Stage, Store, Tree
 
-_TMPFS = ("/tmp", "/run")  # what is written there ends with the program, and mount points below with it
+_TMPFS = (("/tmp", ""), ("/run", ""))  # what is written there ends with the program, and mount points below with it
 _ENV = {"PATH": boxes.PATH, "LC_ALL": "C.UTF-8", "container": "treesmith"}
 
 Files = Sequence[tuple[str, bytes]]

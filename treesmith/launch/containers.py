@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RUN = "/run/treesmith/containers"
+NETWORKS = "/run/treesmith/network"
 
 
 class Record:
@@ -206,9 +207,13 @@ class Watch:
 
 
 def recover() -> None:
-    """Kill and remove what killed supervisors left: processes, cgroups, ids, records. For verbs that write."""
+    """Kill and remove what killed supervisors left: processes, cgroups, ids, links, records. For verbs that write."""
     standstill.recover()
     leftovers.clear()
+    if os.path.isdir(NETWORKS):
+        from treesmith.launch import network
+
+        network.recover()
     for path in _paths():
         try:
             lock = locks.attempt(path, exclusive=True, create=False, patience=0)

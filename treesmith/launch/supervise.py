@@ -4,7 +4,7 @@ import os
 import sys
 
 from treesmith.errors import BusyError, Error
-from treesmith.launch import containers, kept
+from treesmith.launch import containers, inside, kept
 from treesmith.launch.detach import detach, write_to
 from treesmith.launch.forward import Forward
 from treesmith.launch.relay import relay, through_pipes, through_terminal
@@ -12,7 +12,7 @@ from treesmith.launch.terminal import Terminal, size
 from treesmith.names import throwaway
 from treesmith.sandbox import cgroup, signals
 from treesmith.sandbox.enter import enter
-from treesmith.sandbox.sandbox import PATH, Sandbox
+from treesmith.sandbox.sandbox import Sandbox
 from treesmith.sandbox.standstill import Turn
 from treesmith.sandbox.start import start
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from treesmith.backends.contract import Layout
     from treesmith.launch.detach import Caller
     from treesmith.launch.machine import Machine
+    from treesmith.launch.network import Lease
     from treesmith.launch.relay import Flow
     from treesmith.sandbox.process import Process
-    from treesmith.sandbox.view import View
     from treesmith.spec import Spec
     from treesmith.store.locks import Lock
     from treesmith.store.records import Tree
@@ -58,7 +58,7 @@ def _launch(store: "Store", tree: "Tree", spec: "Spec", caller: "Caller | None" 
 class _Claim:
     """What is launched, a backend's Root: the tree with its lock, or a throw-away copy."""
 
-    __slots__ = ("_lock", "home", "id", "layout", "record", "stage")
+    __slots__ = ("_lock", "home", "id", "layout", "lease", "record", "stage")
 
     def __init__(self, root: "Tree | Stage", lock: "Lock | None", stage: "Stage | None") -> None:
         self.id: str = root.id
@@ -66,12 +66,15 @@ class _Claim:
         self.layout: Layout = root.layout
         self.stage = stage
         self.record: containers.Record | None = None
+        self.lease: Lease | None = None  # of a private network
         self._lock = lock
 
     def __enter__(self) -> "_Claim":
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.lease:
+            self.lease.close()
         if self._lock:
             self._lock.close()
         if self.stage:
@@ -108,6 +111,10 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
     log = kept.begin(fields) if caller else -1
     machine = _machine() if spec.boot else None
     try:
+        if spec.network == "private":
+            from treesmith.launch import network  # only those who have one pay for it
+
+            claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
         status = _once(store, tree, spec, claim, machine, caller, log)
         while machine and machine.goes_on:
             claim.record.again()
@@ -147,7 +154,7 @@ def _once(
             caller.started(record.fields["name"])
 
     try:
-        sandbox = _sandbox(tree, spec, claim, view, tty)
+        sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty)
         process, ends = _start(sandbox)
         record.begin(process, sandbox)
         if caller and caller.waits:
@@ -196,14 +203,14 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
             Turn(record["id"]).close()  # maybe only while it is copied
         if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
             raise BusyError(f"{record['name']} is frozen", hint=f"treesmith thaw {record['name']}")
-        inside = record["inside"]
+        bounds = record["inside"]
         tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
         env = {**({"TERM": os.environ.get("TERM", "linux")} if tty else {}), **spec.env}
         sandbox = Sandbox(
             None,  # type: ignore[arg-type]  # its root is mounted already
             spec.command, env=env, user=spec.user, chdir=spec.chdir,
-            capabilities=frozenset(inside["capabilities"]), filtered=inside.get("filtered", True),
-            nests=inside["nests"], no_new_privs=inside["no_new_privs"], no_suid=inside["no_suid"],
+            capabilities=frozenset(bounds["capabilities"]), filtered=bounds.get("filtered", True),
+            nests=bounds["nests"], no_new_privs=bounds["no_new_privs"], no_suid=bounds["no_suid"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
         process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
@@ -251,49 +258,6 @@ def _relay(
         forward.stop()
         if terminal:
             terminal.restore()
-
-
-def _sandbox(tree: "Tree", spec: "Spec", claim: _Claim, view: "View", tty: bool) -> Sandbox:
-    hostname = spec.hostname or (tree.name or tree.id).partition("@")[0]
-    env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(claim.id)}
-    if tty:
-        env["TERM"] = os.environ.get("TERM", "linux") if not spec.boot or os.isatty(1) else "dumb"
-    for key in spec.ignored if not spec.quiet else ():
-        sys.stderr.write(f"treesmith: {tree.title}: {key} is not kept yet\n")
-    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
-    return Sandbox(
-        view,
-        spec.command,
-        env={**env, **spec.env},
-        user=spec.user,
-        chdir=spec.chdir,
-        hostname=hostname,
-        network=spec.network,
-        binds=spec.binds,
-        defaults=(("/etc/hosts", hosts.encode()),),
-        files=_identity(claim, spec) if spec.boot else (),
-        tmpfs=("/run", "/tmp", "/var/tmp") if spec.read_only else ("/run", "/tmp") if spec.boot else (),
-        limits=spec.limits,
-        capabilities=spec.capabilities,
-        boot=spec.boot,
-        filtered=spec.filtered,
-        nests=spec.boot,
-        no_suid=spec.no_suid,
-        read_only=spec.read_only,
-        tty=size(0 if os.isatty(0) else 1) if tty else None,
-        tree=claim.id,
-    )
-
-
-def _identity(claim: _Claim, spec: "Spec") -> "tuple[tuple[str, bytes], ...]":
-    """What a system must not have in common with one that was copied from it, or it from that."""
-    named = (("/etc/hostname", f"{spec.hostname}\n".encode()),) if spec.hostname else ()
-    return (("/etc/machine-id", f"{_uuid(claim.id).replace('-', '')}\n".encode()), *named)
-
-
-def _uuid(id: str) -> str:
-    """A tree's id as a UUID of version 8 (RFC 9562): the same at each launch, another for each copy."""
-    return f"{id[:8]}-{id[8:12]}-8{id[13:16]}-8{id[:3]}-{id[4:]}"
 
 
 def _close(fds: "list[int]") -> None:

@@ -67,8 +67,10 @@ def run(child: Child) -> None:
 def _become(child: Child) -> None:
     sandbox = child.sandbox
     privileges.become_root()
-    if sandbox.network == "none":
+    if sandbox.network != "host":
         loopback.up()
+    if sandbox.link:
+        sandbox.link.configure()
     sethostname(sandbox.hostname)
     root = Root(sandbox, child.brought)
     account = user.look_up(root.fd, sandbox.user)

@@ -60,16 +60,17 @@ class Root:
         self.dev = self._own("dev", dev.make())
         self.pts = dev.fill(self.dev)
         masks.protect(self.scratch, proc, sysfs)
-        for path in sandbox.tmpfs:
-            mode = "1777" if path.endswith("tmp") else "0755"
-            attach(new_mount("tmpfs", NOSUID | NODEV, (("mode", mode),)), self.fd, path, directory=True)
         for number, (view, path) in enumerate(sandbox.views, 1):
             root = self._attached(view, str(number))
             attach(root, self.fd, path, directory=True)
             for name in ("proc", "sys", "dev") if sandbox.furnish else ():
                 attach(open_tree(name, self.fd, recursive=True), root, name, directory=True)
-        for bind, mount in brought.binds:
-            attach(mount, self.fd, bind.target, directory=os.fstat(mount).st_mode & 0o170000 == 0o040000)
+        mounts = [(path, _tmpfs(path, size)) for path, size in sandbox.tmpfs]
+        for number, (bind, mount) in enumerate(brought.binds):
+            if not bind.default or self._lacks(bind.target):
+                mounts.append((bind.target, self._throwaway(f"over{number}", mount) if bind.overlay else mount))
+        for path, mount in sorted(mounts, key=_depth):  # what lies in another's place comes after it
+            attach(mount, self.fd, path, directory=os.fstat(mount).st_mode & 0o170000 == 0o040000)
         self._files([*brought.files, *(item for item in sandbox.defaults if self._lacks(item[0]))])
         if sandbox.read_only:
             set_attributes(self.fd, RDONLY)
@@ -83,6 +84,25 @@ class Root:
         root = view.attach(room)
         move_mount(root, self.scratch, f"{name}.root")  # before Linux 6.15 nothing can be mounted on a detached mount
         return root
+
+    def _throwaway(self, name: str, lower: int) -> int:
+        """A folder's mount, covered by an overlay that takes what is written, and ends with the sandbox."""
+        os.mkdir(name, 0o700, dir_fd=self.scratch)
+        room = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.scratch)
+        move_mount(new_mount("tmpfs", NOSUID | NODEV), room)
+        os.close(room)
+        room = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.scratch)
+        for part in ("lower", "upper", "work"):
+            os.mkdir(part, 0o755, dir_fd=room)
+        move_mount(lower, room, "lower")
+        status = os.fstat(lower)
+        os.chown("upper", status.st_uid, status.st_gid, dir_fd=room)
+        os.chmod("upper", status.st_mode & 0o7777, dir_fd=room)
+        os.fchdir(room)
+        options = (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"), ("userxattr", None))
+        mount = new_mount("overlay", NOSUID | NODEV, options)
+        os.close(room)
+        return mount
 
     def _own(self, name: str, mount: int) -> int:
         """Mount at a folder directly below the root, which may not be a link: this one nobody leads elsewhere."""
@@ -135,6 +155,15 @@ class Root:
         umount(".", MNT_DETACH)
         os.fchdir(where)
         os.close(where)
+
+
+def _tmpfs(path: str, size: str) -> int:
+    mode = ("mode", "1777" if path.endswith("tmp") else "0755")
+    return new_mount("tmpfs", NOSUID | NODEV, (mode, ("size", size)) if size else (mode,))
+
+
+def _depth(mount: "tuple[str, int]") -> int:
+    return len(mount[0].strip("/").split("/"))
 
 
 def _scratch() -> int:

@@ -3,6 +3,7 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.limits import Limits
+    from treesmith.sandbox.link import Link
     from treesmith.sandbox.view import View
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -22,21 +23,31 @@ BOOT = COMMAND | {9, 11, 13, 15, 19, 21, 22, 23, 24, 26, 28, 29, 30}
 class Bind:
     """A file or folder of the host, with what is mounted below it, at a path inside; nosuid and nodev."""
 
-    __slots__ = ("idmap", "read_only", "source", "suid", "target")
+    __slots__ = ("default", "idmap", "overlay", "read_only", "source", "suid", "target")
 
     def __init__(
-        self, source: str, target: str, *, idmap: bool = True, read_only: bool = False, suid: bool = False
+        self,
+        source: str,
+        target: str,
+        *,
+        idmap: bool = True,
+        read_only: bool = False,
+        suid: bool = False,
+        overlay: bool = False,
+        default: bool = False,
     ) -> None:
         self.source = source
         self.target = target
         self.idmap = idmap  # owners as on the host; else everything in it belongs to nobody
         self.read_only = read_only
         self.suid = suid  # what is made setuid in it inside may be so on the host
+        self.overlay = overlay  # a folder, without what is mounted below it; what is written there is thrown away
+        self.default = default  # only where the root has no such file, or an empty one
 
     @property
     def hands_out(self) -> bool:
         """Whether root inside writes there as the host's root, and so could leave a setuid file to the host's users."""
-        return self.idmap and not self.read_only and not self.suid
+        return self.idmap and not (self.read_only or self.overlay or self.suid)
 
 
 class Sandbox:
@@ -44,8 +55,8 @@ class Sandbox:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish",
-        "hostname", "limits", "nests", "network", "no_new_privs", "no_suid", "no_sync", "read_only", "tmpfs", "tree",
-        "tty", "user", "view", "views",
+        "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync", "read_only", "tmpfs",
+        "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -58,12 +69,13 @@ class Sandbox:
         chdir: str = "/",
         hostname: str = "treesmith",
         network: str = "none",
+        link: "Link | None" = None,
         binds: "tuple[Bind, ...]" = (),
         views: "tuple[tuple[View, str], ...]" = (),
         furnish: bool = False,
         files: "tuple[tuple[str, bytes], ...]" = (),
         defaults: "tuple[tuple[str, bytes], ...]" = (),
-        tmpfs: "tuple[str, ...]" = (),
+        tmpfs: "tuple[tuple[str, str], ...]" = (),
         limits: "Limits | None" = None,
         capabilities: "frozenset[int]" = COMMAND,
         boot: bool = False,
@@ -82,13 +94,14 @@ class Sandbox:
         self.user = user  # "", "name", "uid", "uid:gid", "name:group"; of the root's own /etc/passwd and /etc/group
         self.chdir = chdir
         self.hostname = hostname
-        self.network = network  # "none": loopback alone; "host": the host's, and its resolv.conf laid over
+        self.network = network  # "none": loopback alone; "private": and `link`; "host": its, and its resolv.conf
+        self.link = link
         self.binds = binds
         self.views = views  # further roots, each mounted at a path
         self.furnish = furnish  # they get /proc, /sys and /dev as well, for tools that chroot into them
         self.files = files  # read-only, scripts executable, laid over a path from a tmpfs, never written into the root
         self.defaults = defaults  # the same, but only where the root has no such file, or an empty one
-        self.tmpfs = tmpfs
+        self.tmpfs = tmpfs  # path, and size as tmpfs(5) has it, "" for half of the memory
         self.limits = limits
         self.capabilities = capabilities  # the bounding set
         self.boot = boot  # the command is an init: it is the first process itself, its terminal the console

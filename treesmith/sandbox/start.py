@@ -6,6 +6,7 @@ not the descriptor. Nothing holds the user namespace but the child.
 """
 
 import _socket
+import errno
 import os
 import sys
 
@@ -76,6 +77,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         if limited:
             limited.join(process.pid)
         _map(sandbox, process, brought.binds)
+        if sandbox.link:
+            sandbox.link.connect(process.pid)
         ours.send(child.GO)
         if not sandbox.boot:
             init.copy(binary, memory)  # while the child mounts
@@ -139,10 +142,13 @@ def _note(process: Process, tree: str) -> None:
 
 def _open_bind(bind: "Bind") -> int:
     try:
-        mount = open_tree(bind.source, recursive=True)
+        if bind.overlay and not os.path.isdir(bind.source):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        mount = open_tree(bind.source, recursive=not bind.overlay)
     except OSError as error:
         raise Error(f"{bind.source} cannot be bound", error.strerror or "", "it must be there, on the host") from error
-    set_attributes(mount, NOSUID | NODEV | (RDONLY if bind.read_only else 0), propagation=PRIVATE, recursive=True)
+    attributes = NOSUID | NODEV | (RDONLY if bind.read_only or bind.overlay else 0)
+    set_attributes(mount, attributes, propagation=PRIVATE, recursive=True)
     return mount
 
 

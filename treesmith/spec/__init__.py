@@ -1,15 +1,14 @@
 """What a launch is: the tree's own defaults, then what was asked for. Pure.
 
-Defaults come with a recipe or an image, so they may say what runs, never loosen what it is shut in: no binds, no host
-network. That takes a flag.
+Defaults come with a recipe or an image, so they may say what runs, never loosen what it is shut in: no host paths, no
+host network. That takes a flag.
 """
-
-import os
 
 from treesmith.errors import UsageError
 from treesmith.names import is_name
 from treesmith.sandbox import signals
-from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, SETFCAP, SYS_ADMIN, Bind
+from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, SETFCAP, SYS_ADMIN
+from treesmith.spec import mounts, ports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +16,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from treesmith.sandbox.limits import Limits
+    from treesmith.sandbox.sandbox import Bind
+    from treesmith.spec.ports import Port
 
 INIT = "/sbin/init"
-NETWORKS = ("none", "host")
+NETWORKS = ("none", "private", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
-_HONOURED = ("command", "user", "env", "chdir", "read-only", "stop-signal", "boot", "memory", "cpus", "pids")
+_HONOURED = (
+    "command", "user", "env", "chdir", "network", "ports", "read-only", "stop-signal", "boot", "memory", "cpus", "pids",
+)  # fmt: skip
 
 
 class Spec:
@@ -29,7 +32,8 @@ class Spec:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname",
-        "ignored", "limits", "name", "network", "no_suid", "quiet", "read_only", "stop_signal", "tty", "user",
+        "ignored", "limits", "name", "network", "no_suid", "ports", "quiet", "read_only", "stop_signal", "tmpfs",
+        "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,7 +43,9 @@ class Spec:
         self.chdir = "/"
         self.hostname = ""
         self.network = "none"
+        self.ports: tuple[Port, ...] = ()  # of a private network
         self.binds: tuple[Bind, ...] = ()
+        self.tmpfs: tuple[tuple[str, str], ...] = ()  # path, size; "" is the kernel's own limit
         self.boot = False  # the command is an init
         self.capabilities = COMMAND
         self.ephemeral = False
@@ -63,6 +69,9 @@ def make(
     chdir: str = "",
     setenv: "Iterable[str]" = (),
     bind: "Iterable[str]" = (),
+    overlay: "Iterable[str]" = (),
+    tmpfs: "Iterable[str]" = (),
+    port: "Iterable[str]" = (),
     hostname: str = "",
     network: str = "",
     seccomp: str = "",
@@ -97,10 +106,12 @@ def make(
     spec.command = command or ((INIT,) if spec.boot else tuple(defaults.get("command", ())))
     spec.user = user or defaults.get("user", "")
     spec.env = {**defaults.get("env", {}), **dict(map(_variable, setenv))}
-    spec.chdir = _inside("--chdir", chdir or defaults.get("chdir", "/"))
-    spec.binds = tuple(map(_bind, bind))
+    spec.chdir = mounts.inside("--chdir", chdir or defaults.get("chdir", "/"))
+    spec.binds = (*map(mounts.bind, bind), *map(mounts.overlay, overlay))
+    spec.tmpfs = tuple(map(mounts.tmpfs, tmpfs))
     spec.hostname = _hostname(hostname) if hostname else ""
-    spec.network = _network(network) if network else "none"
+    spec.network = _network(network or ("private" if defaults.get("network") == "private" else "none"))
+    spec.ports = _ports(spec.network, tuple(port), defaults.get("ports", ()))
     spec.filtered = _seccomp(seccomp)
     if any((memory, cpus, cpuset, pids, io_weight, *(key in defaults for key in ("memory", "cpus", "pids")))):
         from treesmith.sandbox import limits  # who has none does not pay for it
@@ -113,8 +124,7 @@ def make(
     spec.read_only = read_only or bool(defaults.get("read-only", False))
     spec.tty = True if tty else False if pipe or detach else None
     spec.detach = detach
-    known = (*_HONOURED, "network") if network or defaults.get("network") == "none" else _HONOURED
-    spec.ignored = tuple(key for key in defaults if key not in known)
+    spec.ignored = tuple(key for key in defaults if key not in _HONOURED)
     return spec
 
 
@@ -131,7 +141,7 @@ def _confine(spec: Spec, add: "tuple[str, ...]", drop: "tuple[str, ...]") -> Non
         _withhold(spec, shared, any(word.upper().endswith("SETFCAP") for word in add))
 
 
-def _withhold(spec: Spec, shared: Bind, capable: bool) -> None:
+def _withhold(spec: Spec, shared: "Bind", capable: bool) -> None:
     """Nothing is made setuid or given capabilities inside. UsageError: what was asked for could do it nevertheless."""
     odd = ""
     if SYS_ADMIN in spec.capabilities:  # an overlay copies setuid files up
@@ -168,29 +178,6 @@ def _variable(text: str) -> "tuple[str, str]":
     return name, value
 
 
-def _inside(option: str, path: str) -> str:
-    if not path.startswith("/") or ".." in path.split("/"):
-        raise UsageError(f"{option} {path}: not a path of the tree", hint="it begins with / and has no .. in it")
-    return path
-
-
-def _bind(text: str) -> Bind:
-    fields = text.split(":")
-    if len(fields) not in (2, 3) or not all(fields):
-        raise UsageError(f"--bind {text}: not understood", hint="--bind SOURCE:TARGET[:ro,noidmap,suid]")
-    words = fields[2].split(",") if len(fields) == 3 else []
-    for word in words:
-        if word not in ("idmap", "noidmap", "ro", "suid"):
-            raise UsageError(f"--bind {text}: {word} is no option", "there are: idmap (the default), noidmap, ro, suid")
-    if "idmap" in words and "noidmap" in words:
-        raise UsageError(f"--bind {text}: idmap and noidmap exclude each other")
-    target = _inside(f"--bind {text}:", fields[1])
-    if not target.strip("/"):
-        raise UsageError(f"--bind {text}: the whole tree would lie below it")
-    options = {"idmap": "noidmap" not in words, "read_only": "ro" in words, "suid": "suid" in words}
-    return Bind(os.path.abspath(fields[0]), target, **options)
-
-
 def _hostname(name: str) -> str:
     if len(name) > 64 or not _HOSTNAME.issuperset(name):
         raise UsageError(f"--hostname {name}: no host name", "1 to 64 letters, digits, dots and hyphens")
@@ -201,6 +188,14 @@ def _network(name: str) -> str:
     if name not in NETWORKS:
         raise UsageError(f"--network {name}: there is no such network", f"there are: {', '.join(NETWORKS)}")
     return name
+
+
+def _ports(network: str, asked: "tuple[str, ...]", defaults: "Iterable[str]") -> "tuple[Port, ...]":
+    """Those that were asked for, or else the tree's own; these only where they can be."""
+    if asked and network != "private":
+        hint = "--network private" if network == "none" else "on the host's network every port is the host's already"
+        raise UsageError(f"--port {asked[0]}: needs a private network, and this is {network}", hint=hint)
+    return tuple(map(ports.parse, asked or defaults)) if network == "private" else ()
 
 
 def _seccomp(word: str) -> bool:

@@ -1,0 +1,87 @@
+"""What a launch is like inside: the sandbox that a tree and a spec come to."""
+
+import os
+import sys
+
+from treesmith.launch.terminal import size
+from treesmith.sandbox.sandbox import PATH, Bind, Sandbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from treesmith.launch.network import Lease
+    from treesmith.sandbox.view import View
+    from treesmith.spec import Spec
+    from treesmith.store.records import Tree
+
+
+def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | None", view: "View", tty: bool) -> Sandbox:
+    """id: of what runs, the tree or a throw-away copy of it."""
+    env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(id)}
+    if tty:
+        env["TERM"] = os.environ.get("TERM", "linux") if not spec.boot or os.isatty(1) else "dumb"
+    for key in spec.ignored if not spec.quiet else ():
+        sys.stderr.write(f"treesmith: {tree.title}: {key} is not kept yet\n")
+    return Sandbox(
+        view,
+        spec.command,
+        env={**env, **spec.env},
+        user=spec.user,
+        chdir=spec.chdir,
+        hostname=hostname(tree, spec),
+        network=spec.network,
+        link=lease.link if lease else None,
+        binds=(*_living_hosts(lease), *spec.binds),
+        defaults=(("/etc/hosts", _hosts(hostname(tree, spec))), *_zone()),
+        files=(*_identity(id, spec), *(lease.resolver() if lease else ())),
+        tmpfs=(*((path, "") for path in _in_memory(spec)), *spec.tmpfs),
+        limits=spec.limits,
+        capabilities=spec.capabilities,
+        boot=spec.boot,
+        filtered=spec.filtered,
+        nests=spec.boot,
+        no_suid=spec.no_suid,
+        read_only=spec.read_only,
+        tty=size(0 if os.isatty(0) else 1) if tty else None,
+        tree=id,
+    )
+
+
+def hostname(tree: "Tree", spec: "Spec") -> str:
+    return spec.hostname or (tree.name or tree.id).partition("@")[0]
+
+
+def _living_hosts(lease: "Lease | None") -> "tuple[Bind, ...]":
+    """Before the default, which then finds a file."""
+    return (Bind(lease.hosts, "/etc/hosts", idmap=False, read_only=True, default=True),) if lease else ()
+
+
+def _hosts(name: str) -> bytes:
+    return f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {name}\n".encode()
+
+
+def _zone() -> "tuple[tuple[str, bytes], ...]":
+    """The host's time zone, for trees that have none: localtime(5)."""
+    try:
+        with open("/etc/localtime", "rb") as file:
+            return (("/etc/localtime", file.read()),)
+    except OSError:
+        return ()  # UTC, there as here
+
+
+def _in_memory(spec: "Spec") -> "tuple[str, ...]":
+    if spec.read_only:
+        return "/run", "/tmp", "/var/tmp"
+    return ("/run", "/tmp") if spec.boot else ()
+
+
+def _identity(id: str, spec: "Spec") -> "tuple[tuple[str, bytes], ...]":
+    """What a system must not have in common with one that was copied from it, or it from that."""
+    if not spec.boot:
+        return ()
+    named = (("/etc/hostname", f"{spec.hostname}\n".encode()),) if spec.hostname else ()
+    return (("/etc/machine-id", f"{_uuid(id).replace('-', '')}\n".encode()), *named)
+
+
+def _uuid(id: str) -> str:
+    """A tree's id as a UUID of version 8 (RFC 9562): the same at each launch, another for each copy."""
+    return f"{id[:8]}-{id[8:12]}-8{id[13:16]}-8{id[:3]}-{id[4:]}"
