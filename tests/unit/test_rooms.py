@@ -23,7 +23,7 @@ ORDER = [
     ["steps"],
     ["recipe"],
     ["plan"],
-    ["build", "launch", "transfer"],
+    ["build", "launch", "transfer", "migrate"],
     ["doctor"],
     ["ui"],
     ["cli"],

@@ -52,4 +52,4 @@ def _regret(tried: list[Tried], store: Store) -> None:
     better = missed(tried, store.backend.name)
     if better:
         listing.say(f"{better.name} would work there and be better: {better.why}")
-        listing.say(f"  {better.advice}; then remove {store.path} and make it again")
+        listing.say(f"  {better.advice}; then treesmith migrate --to {better.name}:DIR")

@@ -1,6 +1,10 @@
-"""Walking a root, and comparing two: type, mode, owner, times, extended attributes, hard links, content."""
+"""Walking a root, comparing two, and making one like another.
+
+In type, mode, owner, times, extended attributes, hard links, content.
+"""
 
 from treesmith.compare.differences import Difference, differences
+from treesmith.compare.imitate import imitate
 from treesmith.compare.walk import Entry, walk
 
-__all__ = ["Difference", "Entry", "differences", "walk"]
+__all__ = ["Difference", "Entry", "differences", "imitate", "walk"]

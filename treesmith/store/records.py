@@ -104,9 +104,12 @@ def survey(home: str, name: str = "") -> "Tree | Damaged | None":
 
 def write(path: str, tree: Tree, durable: bool = True) -> None:
     """Put the tree's record into the file `path`, and onto the disk."""
-    record = {"version": VERSION}
-    record.update((key, getattr(tree, key)) for key, _ in _SHAPE)
-    write_file(path, encode(record) + "\n", durable)
+    write_file(path, encode({"version": VERSION, **fields(tree)}) + "\n", durable)
+
+
+def fields(tree: Tree) -> "dict[str, Any]":
+    """What a record says of a tree: what `Tree` is made from."""
+    return {key: getattr(tree, key) for key, _ in _SHAPE}
 
 
 def replace(tree: Tree) -> None:

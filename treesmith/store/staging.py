@@ -25,7 +25,8 @@ class Stage:
 
     __slots__ = ("_held", "_lock", "_seen", "_store", "home", "id", "layout", "published", "source", "stood", "wrote")
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", id: str = "") -> None:
+        """id: the tree's, if it is not to be a new one. FileExistsError: somebody else is making that."""
         self._store = store
         self._held: list[locks.Lock] = []
         self.layout: Layout = {}
@@ -36,7 +37,7 @@ class Stage:
         self.published = False
         boot = records.read_file(_BOOT_ID)[:8]
         while True:
-            self.id = new_id()
+            self.id = id or new_id()
             self.home = f"{store.path}/staging/{boot}-{self.id}"
             lock = locks.fresh(f"{self.home}.lock")
             if lock:

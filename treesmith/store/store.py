@@ -68,7 +68,7 @@ def create_store(path: str = "", backend: str = "", told: "Callable[[Tried], obj
     if backend and store.backend.name != backend:
         raise Error(
             f"the store at {path} is kept by {store.backend.name}, not {backend}",
-            hint=f"make another one: treesmith --store DIR init --backend {backend}",
+            hint=f"move it: treesmith migrate --to {backend}:DIR; or make another: --store DIR",
         )
     return store
 

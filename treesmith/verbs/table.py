@@ -166,6 +166,12 @@ _ALL = (
         '"quarantine"}; repair: what --repair does about it, done: that it did, trees and quarantine: how many.',
     ),
     Verb(
+        "migrate", "Store", "migrate", "Move the store to another directory and backend.",
+        Option("to", "text", "The backend that is to keep it, and a new directory.", metavar="BACKEND:DIR"), DRY_RUN,
+        more="Names, lineage, labels, pins, keys and logs stay as they are, and so does what trees share. Nothing may "
+        "run. When it is interrupted, the same command goes on. The store itself is left as it was.",
+    ),
+    Verb(
         "prune", "Store", "prune", "Remove what nothing needs any more.", DRY_RUN,
         Option("step-age", "int", "Keep steps that no tree is made of any more so long.", metavar="DAYS"),
         Option("step-budget", "int", "Keep the newest such steps up to this size.", metavar="MIB"),
