@@ -44,7 +44,7 @@ class Btrfs:
     def probe(self) -> Traits:
         from treesmith.backends.probe import can_idmap, room
 
-        with room(self._store) as folder:
+        with room(self._store, self.clear) as folder:
             source, copy = f"{folder}/source", f"{folder}/copy"
             if not on_btrfs(folder):
                 raise Error(f"{self._store} is not on btrfs")
@@ -58,7 +58,6 @@ class Btrfs:
             with open(f"{copy}/kept") as file:
                 if file.read() != "kept":
                     raise Error(f"a snapshot does not keep what it is of on the filesystem of {self._store}")
-            delete(self._calls, copy)
             self.traits.idmap = can_idmap(source)
         return self.traits
 
@@ -119,7 +118,12 @@ class Btrfs:
         # The kernel deletes a mounted subvolume, and one with mounts in it, without a word.
         if mounted_below(path):
             raise OSError(errno.EBUSY, "something is mounted there", path)
-        delete(self._calls, f"{path}/root")
+        try:
+            entries = os.listdir(path)  # a root; or what a probe made that was cut short
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            delete(self._calls, f"{path}/{entry}")
         remove_tree(path)
 
     def reclaimable(self, path: str) -> "int | None":

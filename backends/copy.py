@@ -33,8 +33,8 @@ class Copy:
         from treesmith.backends.probe import can_idmap, room
 
         with room(self._store) as folder:
-            copy_tree(folder, f"{folder}.copy")
-            remove_tree(f"{folder}.copy")
+            os.mkdir(f"{folder}/source")
+            copy_tree(f"{folder}/source", f"{folder}/copy")
             self.traits.idmap = can_idmap(folder)
         return self.traits
 

@@ -1,7 +1,7 @@
 """Finding out by doing: what the filesystem of a store can."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from treesmith.backends.merged import Merged
@@ -12,15 +12,15 @@ from treesmith.linux.remove import remove_tree
 
 
 @contextmanager
-def room(store: str) -> Iterator[str]:
-    """A new directory in the store for the length of a probe."""
+def room(store: str, clear: Callable[[str], None] = remove_tree) -> Iterator[str]:
+    """A new directory in the store for the length of a probe. clear: how it goes."""
     folder = f"{store}/staging/probe-{os.getpid()}"
-    remove_tree(folder)
+    clear(folder)
     os.mkdir(folder, 0o700)
     try:
         yield folder
     finally:
-        remove_tree(folder)
+        clear(folder)
 
 
 def can_overlay(folder: str) -> None:
