@@ -223,7 +223,7 @@ def _links(store: Store, folder: str, ids: set[str]) -> Iterator[tuple[str, str,
         path = f"{store.path}/{folder}/{name}"
         id = index.target(path)
         what = f"{folder}/{name}"
-        if name == index.NEW:
+        if name in (index.NEW, index.OLD):
             yield name, "", Damage(what, "abandoned: whoever was at it is gone", kind="leftover")
         elif not id or os.readlink(path) != f"../trees/{id}" or (folder == "names" and not is_entry(name)):
             yield name, "", Damage(what, "it is no link that treesmith makes", kind="stray", subject=path)

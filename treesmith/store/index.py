@@ -6,6 +6,7 @@ from treesmith.names import is_entry, is_id, superseded
 from treesmith.store.records import sync_folder
 
 NEW = ".new"  # no name and no key begins with a dot
+OLD = ".old"  # what gives its name up, and goes
 
 
 def read(folder: str) -> "dict[str, str]":
@@ -41,6 +42,12 @@ def point(folder: str, name: str, id: str) -> None:
     os.symlink(f"../trees/{id}", f"{folder}/{NEW}")
     os.rename(f"{folder}/{NEW}", f"{folder}/{name}")
     sync_folder(folder)
+
+
+def remember(folder: str, id: str) -> None:
+    """Let OLD mean `id`. Not synced: the journal puts it before what comes after it in the same folder."""
+    discard(folder, OLD)
+    os.symlink(f"../trees/{id}", f"{folder}/{OLD}")
 
 
 def discard(folder: str, name: str) -> None:

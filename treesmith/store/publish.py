@@ -77,11 +77,14 @@ def _take_name(store: "Store", tree: Tree, name: str, old: str) -> bool:
         return False
     from treesmith.store.remove import supersede
 
+    names = f"{store.path}/names"
     going = supersede(store, name, old, tree.id)
     try:
-        index.point(f"{store.path}/names", name, tree.id)
         if going:
-            going.go()
+            index.remember(names, old)
+        index.point(names, name, tree.id)
+        if going and not going.go():
+            index.discard(names, index.OLD)
         return going is not None
     finally:
         if going:

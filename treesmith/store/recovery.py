@@ -44,6 +44,7 @@ def settle(store: "Store", thorough: bool = False) -> None:
             lock.remove()
         elif lock:
             lock.close()
+    _try(_finish_superseded, store)
     _try(_clear_links, store)
     _try(_clear_locks, store)
 
@@ -122,6 +123,13 @@ def _finish(store: "Store", id: str) -> None:
             os.rename(tree.home, f"{store.path}/trash/{id}")
             records.sync_folder(f"{store.path}/trees")
             lock.remove()
+
+
+def _finish_superseded(store: "Store") -> None:
+    if os.path.lexists(f"{store.path}/names/{index.OLD}"):
+        from treesmith.store.remove import finish_superseded
+
+        finish_superseded(store)
 
 
 def _clear_links(store: "Store") -> None:

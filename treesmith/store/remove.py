@@ -148,15 +148,39 @@ def supersede(store: "Store", name: str, old: str, new: str) -> "Going | None":
     needed = isinstance(tree, Damaged) or tree.pin
     below = descendants(old, trees)
     if not (needed or any(child.name or child.pin or child.id == new for child in below)):
-        going = Going(store)
-        try:
-            for each in (*below[::-1], tree):
-                going.take(each)
+        going = _taken(store, [*below[::-1], tree])
+        if going:
             return going
-        except BusyError:
-            going.close()
     index.point(f"{store.path}/names", index.next_superseded(store.names(), name), old)
     return None
+
+
+def finish_superseded(store: "Store") -> None:
+    """What index.OLD means has lost its name to another tree, or will not lose it: whoever was at it has died."""
+    names = store.names()
+    id = index.target(f"{store.path}/names/{index.OLD}")
+    trees = store.trees()
+    tree = next((tree for tree in trees if tree.id == id), None)
+    if tree and id not in names.values():
+        below = descendants(id, trees)
+        going = None if any(child.id in names.values() for child in below) else _taken(store, [*below[::-1], tree])
+        if going:
+            with going:
+                if going.go():
+                    return
+    index.discard(f"{store.path}/names", index.OLD)
+
+
+def _taken(store: "Store", trees: "list[Tree | Damaged]") -> "Going | None":
+    """None if one of them is in use."""
+    going = Going(store)
+    try:
+        for tree in trees:
+            going.take(tree)
+    except BusyError:
+        going.close()
+        return None
+    return going
 
 
 class Change(locks.Lock):
