@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 MIB = 1 << 20
@@ -13,11 +14,6 @@ MKFS = {
     "btrfs": ["mkfs.btrfs", "-q", "-m", "single"],
 }
 SIZES = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 128 * MIB}  # the smallest that they take, or nearly
-
-
-@contextmanager
-def host(folder: Path) -> Iterator[Path]:
-    yield folder
 
 
 @contextmanager
@@ -53,20 +49,40 @@ def zfs(folder: Path, size: int = 512 * MIB) -> Iterator[Path]:
         image.unlink()
 
 
+GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
+    "ext4": ext4,
+    "xfs": xfs,
+    "btrfs": btrfs,
+    "zfs": zfs,
+}
+
+
 def format_image(filesystem: str, image: Path, size: int = 0) -> None:
     with image.open("wb") as file:
         os.truncate(file.fileno(), size or SIZES[filesystem])
     subprocess.run([*MKFS[filesystem], image], check=True)
 
 
+def unmount(mounted: Path) -> None:
+    """Who was killed may hold it for a moment still."""
+    for _ in range(50):
+        if not subprocess.run(["umount", mounted], capture_output=True, check=False).returncode:
+            return
+        time.sleep(0.1)
+    subprocess.run(["umount", mounted], check=True)
+
+
 @contextmanager
 def _loop(folder: Path, filesystem: str, size: int) -> Iterator[Path]:
-    image, mounted = folder / "image", folder / "mounted"
-    format_image(filesystem, image, size)
+    """The image is in memory: what is synced on a loop device is otherwise synced twice."""
+    memory, mounted = folder / "memory", folder / "mounted"
+    memory.mkdir()
     mounted.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)  # the loop device goes with the mount
+    subprocess.run(["mount", "-t", "tmpfs", "tests", memory], check=True)
+    format_image(filesystem, memory / "image", size)
+    subprocess.run(["mount", "-o", "loop", memory / "image", mounted], check=True)  # the device goes with the mount
     try:
         yield mounted
     finally:
-        subprocess.run(["umount", mounted], check=True)
-        image.unlink()
+        unmount(mounted)
+        subprocess.run(["umount", "-l", memory], check=True)  # the kernel lets go of the device a bit later

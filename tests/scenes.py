@@ -1,20 +1,29 @@
 """Stores to strike at, what they are before and after a change, and what must hold in between."""
 
 import os
+import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import points
+import pytest
 import strike
+from driver import CHANGES
 from forest import content, opened, plant
 from grow import make, step
 
+from treesmith.backends.subvolumes import delete
 from treesmith.compare import Entry
+from treesmith.errors import Error
+from treesmith.linux.remove import remove_tree
 from treesmith.store import Store, Tree, create_store, open_store
 from treesmith.store.prune import plan
 
+# What could not be removed stays for the next one.
+REMOVING = re.compile("unlink|rmdir|_SNAP_DESTROY|_SUBVOL_SETFLAGS, 0")
 DRIVER = Path(__file__).with_name("kill") / "driver.py"
 Named = dict[str, tuple[list[Entry], str, bool]]  # name -> content, what the record says of it, pin
 
@@ -29,6 +38,9 @@ def forest(path: Path, backend: str) -> None:
         with opened(store, stage) as root:
             plant(root)
             (root / "holes").unlink()  # it takes long to read
+            if backend == "btrfs":
+                subvolumes().create_subvolume(str(root / "inner"))
+                (root / "inner/file").write_text("in a subvolume of its own")
         base = store.publish(stage, "build", "base", key="three", steps=two.steps, sealed=True)
     step(store, "dead", step(store, "dying", two))
     web = store.snapshot(base, "web")
@@ -40,6 +52,7 @@ def forest(path: Path, backend: str) -> None:
     store.snapshot(make(store, "alone"), "child")
     make(store, "alone")
     store.remove([store.find("child")])
+    step(store, "below", store.find("alone"))
 
 
 def mess(path: Path, backend: str) -> None:
@@ -48,7 +61,7 @@ def mess(path: Path, backend: str) -> None:
     store = open_store(str(path))
     base = store.find("base")
     for number in range(2):
-        store.stage().fork(base)  # never closed: the lock goes with the object
+        die_forking(store, base)
         nameless = make(store, f"nameless-{number}")
         os.rename(f"{path}/names/nameless-{number}", f"{path}/names/.new")
         Path(path, f"staging/boot-{nameless.id}.lock").touch()
@@ -57,6 +70,16 @@ def mess(path: Path, backend: str) -> None:
     os.symlink("../trees/0123456789abcdef", path / "keys/ghost")
     Path(path, "locks/0123456789abcdef").touch()
     (path / "trash/0123456789abcdef/root/deep").mkdir(parents=True)
+
+
+def die_forking(store: Store, tree: Tree) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            store.stage().fork(tree)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def named(store: Store) -> Named:
@@ -94,35 +117,77 @@ def tidy(store: Store) -> None:
     assert {tree.parent for tree in trees} <= ids | {None}
 
 
+def empty(path: Path, backend: str) -> None:
+    """A place for a store that can be duplicated."""
+    if backend == "btrfs":
+        subvolumes().create_subvolume(str(path))
+        path.chmod(0o700)
+
+
+def duplicate(store: Path, to: Path, backend: str) -> None:
+    if backend != "btrfs":
+        subprocess.run(["cp", "-a", "--reflink=auto", store, to], check=True)
+        return
+    calls = subvolumes()
+    calls.create_snapshot(str(store), str(to), recursive=True)
+    with calls.SubvolumeIterator(str(store)) as found:
+        for path, _ in found:
+            if calls.get_subvolume_read_only(f"{store}/{path}"):
+                calls.set_subvolume_read_only(f"{to}/{path}", True)
+
+
+def clear(path: Path, backend: str) -> None:
+    if backend == "btrfs":
+        delete(subvolumes(), str(path))
+    remove_tree(str(path))
+
+
+def subvolumes() -> Any:
+    return pytest.importorskip("btrfsutil", reason="pip install -e '.[btrfs]'; ci/test does")
+
+
 class Scene:
     """One change of one kind of store, before and after, and a copy of it to strike at."""
 
-    def __init__(self, change: str, backend: str, folder: Path, make: Callable[[Path, str], None] = forest) -> None:
-        self.change, self.backend, self.folder, self._make = change, backend, folder, make
-        self.env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    def __init__(
+        self,
+        change: str,
+        backend: str,
+        ground: Path,
+        folder: Path,
+        make: Callable[[Path, str], None] = forest,
+    ) -> None:
+        """ground: where the stores lie. folder: for all else."""
+        self.change, self.backend, self.ground, self.folder, self._make = change, backend, ground, folder, make
+
+    def __call__(self) -> None:
+        CHANGES[self.change](open_store(str(self.path)))
 
     def begin(self) -> None:
         self.path = self.place()
-        self.command = [sys.executable, "-B", str(DRIVER), str(self.path), self.change]
         self.prepare()
         self.before = named(open_store(str(self.path)))
-        subprocess.run(self.command, env={**os.environ, **self.env}, check=True)
+        self()
         self.after = named(open_store(str(self.path)))
 
     def place(self) -> Path:
         """Make the first store. Returns where `prepare` will put its copies."""
-        self._make(self.folder / "fresh", self.backend)
-        return self.folder / "store"
+        empty(self.ground / "fresh", self.backend)
+        self._make(self.ground / "fresh", self.backend)
+        return self.ground / "store"
 
     def prepare(self) -> None:
-        if self.path.exists():
-            Store(str(self.path), "copy").backend.clear(str(self.path))
-        subprocess.run(["cp", "-a", "--reflink=auto", self.folder / "fresh", self.path], check=True)
+        clear(self.path, self.backend)
+        duplicate(self.ground / "fresh", self.path, self.backend)
 
-    def endure(self, fault: str, calls: Sequence[str] = strike.CALLS) -> int:
-        """Returns at how many points it was struck."""
+    def end(self) -> None:
+        for path in (self.path, self.ground / "fresh"):
+            clear(path, self.backend)
+
+    def endure(self, fault: str, only: str = "", program: str = "") -> int:
+        """Returns at how many points it was struck. only: see `points.each`."""
         hits = 0
-        for blow in strike.each(self.command, self.folder, self.prepare, fault, calls, self.env):
+        for blow in points.each(self, self.folder, self.prepare, fault, only, program):
             hits += blow.hit
             assert blow.hit or blow.status == 0, str(blow)
             try:
@@ -134,7 +199,7 @@ class Scene:
     def check(self, blow: strike.Blow) -> None:
         store = open_store(str(self.path))
         self.whole(store, settled=False)
-        if blow.status == 1 and "unlink" not in blow.calls and self.change not in ("remove", "prune", "recover"):
+        if blow.status == 1 and not REMOVING.search(blow.struck) and self.change not in ("remove", "prune", "recover"):
             # It failed and lived: it took back what it had made.
             assert blow.output
             assert not [entry for entry in os.listdir(f"{store.path}/staging") if not entry.endswith(".lock")]
@@ -144,11 +209,11 @@ class Scene:
         once = look(self.path)
         assert store.recover() == []
         assert look(self.path) == once
-        done = subprocess.run(self.command, env={**os.environ, **self.env}, check=False, capture_output=True, text=True)
-        again = named(store)
-        if done.returncode:
-            assert set(again) == set(self.after), done.stdout  # it had gone through before
-        self.same(again, self.after)
+        try:
+            self()
+        except Error as error:
+            assert set(named(store)) == set(self.after), error  # it had gone through before
+        self.same(named(store), self.after)
         tidy(store)
         if self.change == "prune":
             assert plan(store) == []

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filesystems
@@ -21,12 +20,6 @@ CASES = [
 ]
 if os.path.exists("/dev/zfs"):  # in the guest: see tests/guest
     CASES.append(("zfs", "zfs"))
-GROUND: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
-    "ext4": filesystems.ext4,
-    "xfs": filesystems.xfs,
-    "btrfs": filesystems.btrfs,
-    "zfs": filesystems.zfs,
-}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +32,7 @@ def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     backend, filesystem = request.param
     if backend == "btrfs":
         pytest.importorskip("btrfsutil", reason="pip install -e '.[btrfs]'; ci/test does")
-    with GROUND[filesystem](tmp_path_factory.mktemp(filesystem)) as folder:
+    with filesystems.GROUND[filesystem](tmp_path_factory.mktemp(filesystem)) as folder:
         yield backend, folder
 
 

@@ -33,6 +33,14 @@ def build(store: Store) -> None:
     assert store.find("base").id == tree.id
 
 
+def replace(store: Store) -> None:
+    """Over a name whose tree nobody needs any more, nor the step that hangs on it."""
+    with store.stage() as stage:
+        stage.create()
+        write(store, stage, "anew")
+        store.publish(stage, "build", "alone", sealed=True)
+
+
 def snapshot(store: Store) -> None:
     store.snapshot(store.find("base"), "new")
 
@@ -83,7 +91,8 @@ def throwaway(store: Store) -> None:
 CHANGES = {
     change.__name__: change
     for change in (
-        build, snapshot, snapshot_writable, snapshot_running, seal, rename, update, remove, prune, recover, throwaway,
+        build,
+        replace, snapshot, snapshot_writable, snapshot_running, seal, rename, update, remove, prune, recover, throwaway,
     )
 }  # fmt: skip
 
