@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,6 +172,17 @@ class Key:
 
     def export(self, path: Path) -> None:
         path.write_bytes(self._gpg("--export"))
+
+    def export_text(self) -> bytes:
+        return self._gpg("--armor", "--export")
+
+    @contextmanager
+    def agent(self) -> Iterator[dict[str, str]]:
+        """An environment in which gpg signs with this key, for a program that calls it."""
+        try:
+            yield {**os.environ, "GNUPGHOME": str(self._home)}
+        finally:
+            subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
 
     def sign(self, dists: Path) -> None:
         """Release -> InRelease, Release.gpg"""

@@ -30,6 +30,7 @@ FILES = {
     "app/main.py": "print()",
     "app/sub/data": "data",
     "app.tar": "not read yet",
+    "rpms/repodata/repomd.xml": "listed",
 }
 # kind -> (options, a change to each option, files that are read)
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
@@ -75,6 +76,17 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"from": "app", "to": "/srv", "owner": "app", "mode": "0644"},
         {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600"},
         ["app/main.py", "app/sub/data"],
+    ),
+    "dnf": (
+        {
+            "packages": ("a", "b"), "release": "40", "mirror": "rpms", "keyring": "ring.gpg", "trust": False,
+            "recommends": False,
+        },
+        {
+            "packages": ("b", "a"), "release": "41", "mirror": "http://x/", "keyring": "other.gpg", "trust": True,
+            "recommends": True,
+        },
+        ["ring.gpg", "rpms/repodata/repomd.xml"],
     ),
     "oci": (
         {"image": "docker-archive:app.tar", "trust": False, "size": 1},
@@ -135,7 +147,8 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     options, changes, _ = KINDS[kind]
     changed = step(folder, kind, options={**options, option: changes[option]})
     assert key(changed) != key(step(folder, kind))
-    if not steps.kind(kind).schema.options[option].required and option not in ("lock", "to"):
+    needed = (("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"))
+    if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
         assert key(step(folder, kind, options=less)) not in (key(changed), key(step(folder, kind)))
 
@@ -158,7 +171,7 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
         for what, change in changes_of_a_file(path):
             # Where only the bytes decide (a signature's, a list of contents'), the mode does not count; and a link that
             # the recipe names is followed.
-            if kind == "debootstrap" and what != "a byte":
+            if kind in ("debootstrap", "dnf") and what != "a byte":
                 continue
             if what == "a link instead" and not (kind == "copy" or name.startswith("index")):
                 continue
@@ -204,7 +217,7 @@ def test_nothing_changed(folder: Path, kind: str) -> None:
     assert key(step(folder, kind)._replace(options=dict(reversed(KINDS[kind][0].items())))) == before
     moved = folder.with_name(folder.name + "-moved")
     shutil.copytree(folder, moved, symlinks=True)
-    if kind != "debootstrap":  # a folder's mirror is written into the tree's sources.list
+    if kind not in ("debootstrap", "dnf"):  # a folder's mirror is written into the tree's sources.list
         assert key(step(moved, kind)) == before
 
 
@@ -274,6 +287,8 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("script", {"network": False}, True),
         ("copy", {}, True),
         ("tar", {}, True),
+        ("dnf", {}, True),
+        ("dnf", {"options": {"packages": ("a",)}}, False),
         ("oci", {}, True),
         ("oci", {"options": {"image": "docker://debian:12"}}, False),
         ("oci", {"options": {"image": f"docker://debian:12@sha256:{'0' * 64}"}}, True),

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from treesmith.build.points import Points
 from treesmith.build.report import Report
-from treesmith.errors import NotFoundError
+from treesmith.errors import Error, NotFoundError
 from treesmith.run import hosted, run
 from treesmith.sandbox import sandbox as boxes
 from treesmith.sandbox.sandbox import Bind, Sandbox
@@ -80,7 +80,7 @@ class Workroom:
 
     def outside(
         self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = (),
-        mounts: bool = False, what: str = "",
+        mounts: bool = False, what: str = "", alarms: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """See steps.room."""
         view, tools = self._store.backend.open(self.stage, "ephemeral"), Tools()
@@ -89,7 +89,7 @@ class Workroom:
             box.views, box.furnish, box.tmpfs = ((view, "/target"),), not mounts, ()
             if mounts:
                 box.capabilities = boxes.BOOTSTRAP
-            self._run(box, what)
+            self._run(box, what, alarms)
         finally:
             view.close()
             tools.close()
@@ -177,5 +177,14 @@ class Workroom:
             with self.root() as root:
                 points.clear(root)
 
-    def _run(self, box: Sandbox, what: str) -> None:
-        run(box, self._log, self._report.line, what, on_tick=self._report.tick)
+    def _run(self, box: Sandbox, what: str, alarms: Sequence[str] = ()) -> None:
+        alarming: list[str] = []
+
+        def hear(line: str) -> None:
+            if any(alarm in line for alarm in alarms):
+                alarming.append(line)
+            self._report.line(line)
+
+        run(box, self._log, hear, what, on_tick=self._report.tick)
+        if alarming:
+            raise Error(f"{what} failed, though it ended with status 0", "\n".join(alarming))

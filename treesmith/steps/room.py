@@ -47,8 +47,10 @@ class Room(Protocol):
         files: Sequence[tuple[str, bytes]] = (),
         mounts: bool = False,
         what: str = "",
+        alarms: Sequence[str] = (),
     ) -> None:
-        """Run a host's program in `sandbox.tools`, the tree at /target.
+        """Run a host's program in `sandbox.tools`, the tree at /target. A line of its output with one of `alarms` in it
+        means that it failed, though it ends with 0.
 
         The tree has /proc, /sys and /dev there; or, with `mounts`, it is bare and the program may mount them itself.
         """

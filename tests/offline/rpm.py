@@ -1,0 +1,159 @@
+"""A Fedora of a few tiny packages, signed, that dnf takes for one; busybox stands in for its programs. Built once and
+kept in /var/tmp, under a key of everything it is made of.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from offline import deb
+from offline.deb import Key
+from offline.debian import CACHE
+
+_HEAD = "Version: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n"
+_EMPTY = "%description\nx\n"
+_NOARCH = "BuildArch: noarch\n"
+SPECS: Mapping[str, str] = {
+    "filesystem": f"""{_HEAD}{_EMPTY}%install
+mkdir -p %{{buildroot}}/{{dev,proc,sys,run,tmp,root,var/{{lib,tmp,log}},etc,usr/{{bin,sbin,lib,lib64,share}}}}
+for d in bin sbin lib lib64; do ln -s usr/$d %{{buildroot}}/$d; done
+%files
+%attr(1777,root,root) %dir /tmp
+%attr(1777,root,root) %dir /var/tmp
+%attr(0550,root,root) %dir /root
+%dir /dev
+%dir /proc
+%dir /sys
+%dir /run
+%dir /etc
+%dir /usr
+%dir /usr/*
+%dir /var
+%dir /var/l*
+/bin
+/sbin
+/lib
+/lib64
+""",
+    "setup": f"""{_HEAD}{_NOARCH}Requires: filesystem
+{_EMPTY}%install
+mkdir -p %{{buildroot}}/etc
+printf 'root:x:0:0::/root:/bin/sh\\ndaemon:x:2:2::/:/bin/false\\n' >%{{buildroot}}/etc/passwd
+printf 'root:x:0:\\nmail:x:12:\\n' >%{{buildroot}}/etc/group
+%files
+/etc/passwd
+/etc/group
+""",
+    "busybox": f"""{_HEAD}Requires: setup
+Provides: /bin/sh /usr/bin/sh
+{_EMPTY}%install
+mkdir -p %{{buildroot}}/usr/bin
+cp /bin/busybox %{{buildroot}}/usr/bin/busybox
+for a in sh ls cat echo mkdir rm cp id uname env touch dd true; do ln -s busybox %{{buildroot}}/usr/bin/$a; done
+%files
+/usr/bin/*
+""",
+    "fedora-release": f"""{_HEAD}{_NOARCH}Requires: filesystem
+Provides: system-release = 40, system-release(releasever) = 40
+{_EMPTY}%install
+mkdir -p %{{buildroot}}/usr/lib %{{buildroot}}/etc
+printf 'NAME="Fedora Linux"\\nID=fedora\\nVERSION_ID=40\\n' >%{{buildroot}}/usr/lib/os-release
+ln -s ../usr/lib/os-release %{{buildroot}}/etc/os-release
+%files
+/usr/lib/os-release
+/etc/os-release
+""",
+    "hello": f"""{_HEAD}{_NOARCH}Requires: busybox fedora-release
+Requires(post): /bin/sh
+{_EMPTY}%install
+mkdir -p %{{buildroot}}/usr/bin %{{buildroot}}/etc
+printf '#!/bin/sh\\necho hello from $(cat /etc/hello.conf)\\n' >%{{buildroot}}/usr/bin/hello
+echo conf >%{{buildroot}}/etc/hello.conf
+%post
+echo "post $1" >/var/lib/hello.post
+%files
+%attr(755,root,root) /usr/bin/hello
+%config(noreplace) /etc/hello.conf
+""",
+    "badpost": f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%post\necho from post >&2\nexit 3\n%files\n",
+    "badpre": f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%pre\necho from pre >&2\nexit 4\n%files\n",
+    "unmet": f"{_HEAD}{_NOARCH}Requires: libnothere.so.9\n{_EMPTY}%files\n",
+    "conflict": f"""{_HEAD}{_NOARCH}Requires: hello
+{_EMPTY}%install
+mkdir -p %{{buildroot}}/etc
+echo other >%{{buildroot}}/etc/hello.conf
+%files
+/etc/hello.conf
+""",
+}
+_BUILD = """
+_build_id_links none
+debug_package %{nil}
+__os_install_post %{nil}
+_buildshell /bin/bash
+_buildhost localhost
+"""
+
+
+@dataclass(frozen=True)
+class Fedora:
+    """A repository on disk, and the key, in ASCII, whose signatures its packages have."""
+
+    folder: Path
+    keyring: Path
+
+    def copy(self, to: Path) -> "Fedora":
+        """One of the test's own, to be changed."""
+        shutil.copytree(self.folder, to)
+        return Fedora(to, self.keyring)
+
+
+def fedora() -> Fedora:
+    """The repository, built if the cache has none of this key."""
+    home = CACHE / f"fedora-{_key()}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "fedora.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            making = CACHE / f"making-fedora-{os.getpid()}"
+            _make(making)
+            making.rename(home)
+    return Fedora(home / "repo", home / "key.asc")
+
+
+def index(folder: Path) -> None:
+    """Write the repository's list of contents."""
+    subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True)
+
+
+def _key() -> str:
+    digest = hashlib.sha256()
+    for module in (__file__, deb.__file__):
+        digest.update(Path(module).read_bytes())
+    for path in ("/bin/busybox", "/usr/bin/rpmbuild"):
+        digest.update(f"{path} {os.stat(path).st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _make(making: Path) -> None:
+    key = Key(making / "gpg")
+    (making / "key.asc").write_bytes(key.export_text())
+    (making / "repo").mkdir()
+    defines = [f"_topdir {making}/top", *_BUILD.strip().splitlines()]
+    options = [word for define in defines for word in ("--define", define)]
+    for name, spec in SPECS.items():
+        path = making / f"{name}.spec"
+        path.write_text(f"Name: {name}\n{spec}".replace("{version}", "1.0"))
+        subprocess.run(["rpmbuild", "-bb", "--quiet", *options, str(path)], check=True, capture_output=True)
+    packages = [str(path) for path in (making / "top/RPMS").rglob("*.rpm")]
+    with key.agent() as environment:
+        sign = ["--define", "_gpg_name test", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {making}/gpg"]
+        subprocess.run(["rpmsign", *sign, "--addsign", *packages], check=True, capture_output=True, env=environment)
+    for package in packages:
+        shutil.move(package, making / "repo")
+    index(making / "repo")
