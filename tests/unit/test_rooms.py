@@ -24,7 +24,7 @@ ORDER = [
     ["recipe"],
     ["plan"],
     ["build", "launch", "transfer", "migrate"],
-    ["doctor"],
+    ["doctor", "service"],
     ["ui"],
     ["cli"],
     ["__main__"],

@@ -19,6 +19,7 @@ from treesmith.sandbox.start import start
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
     from treesmith.backends.contract import Layout
@@ -110,15 +111,18 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
     fields = claim.record.fields
     log = kept.begin(fields) if caller else -1
     machine = _machine() if spec.boot else None
+    host = _host(spec)
     try:
+        if host:
+            host.prepare(name, needed=bool(spec.limits))
         if spec.network == "private":
             from treesmith.launch import network  # only those who have one pay for it
 
             claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
-        status = _once(store, tree, spec, claim, machine, caller, log)
+        status = _once(store, tree, spec, claim, machine, host, caller, log)
         while machine and machine.goes_on:
             claim.record.again()
-            status = _once(store, tree, spec, claim, machine, caller, log)
+            status = _once(store, tree, spec, claim, machine, host, caller, log)
         if caller and caller.waits:
             raise Error(f"{name} ended before it was ready", f"status {status}", f"treesmith logs {name}")
     except BaseException:
@@ -137,6 +141,7 @@ def _once(
     spec: "Spec",
     claim: _Claim,
     machine: "Machine | None",
+    host: "ModuleType | None",
     caller: "Caller | None",
     log: int,
 ) -> int:
@@ -149,6 +154,8 @@ def _once(
 
     def ready() -> None:
         record.ready()
+        if host and not caller:
+            host.notify("READY=1")
         if caller and caller.waits:
             kept.write(record.fields)
             caller.started(record.fields["name"])
@@ -157,6 +164,8 @@ def _once(
         sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty)
         process, ends = _start(sandbox)
         record.begin(process, sandbox)
+        if host and machine:
+            host.register(record.fields["name"], sandbox.env["container_uuid"], process.pid)
         if caller and caller.waits:
             write_to(log)
         if process.notify < 0:
@@ -171,6 +180,15 @@ def _once(
         if process:
             process.close()
         view.close()
+
+
+def _host(spec: "Spec") -> "ModuleType | None":
+    """The module that speaks to the host's systemd, where a launch may have something to say to it."""
+    if not spec.boot and not spec.limits and "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from treesmith.launch import systemd
+
+    return systemd
 
 
 def _machine() -> "Machine":

@@ -30,6 +30,30 @@ def own() -> "str | None":
     return None if path.startswith("/..") else path.removesuffix(f"/{SUPERVISOR}")
 
 
+def is_delegated(path: str) -> bool:
+    """Has systemd given this cgroup away, to be divided by whoever is in it?"""
+    for name in ("trusted.delegate", "user.delegate"):
+        try:
+            if os.getxattr(base() + path, name) == b"1":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def make_room(path: str) -> None:
+    """Move who is in a delegated cgroup into a leaf of it: who has processes cannot have children with controllers."""
+    leaf = f"{base()}{path}/{SUPERVISOR}"
+    os.makedirs(leaf, exist_ok=True)
+    while pids := _text(f"{base()}{path}/cgroup.procs").split():
+        for pid in pids:
+            try:
+                with open(f"{leaf}/cgroup.procs", "w") as file:
+                    file.write(pid)
+            except ProcessLookupError:
+                pass
+
+
 def place(slot: int) -> str:
     """The path below `base` for the cgroup of a range of ids, below our own; "" if there can be none."""
     above = own() if base() else None

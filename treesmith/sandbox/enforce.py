@@ -80,13 +80,18 @@ def _enabled(controllers: "list[str]") -> str:
         folder = cgroup.base() + parent
         missing = set(controllers) - set(_read(f"{folder}/cgroup.subtree_control").split())
         try:
+            if missing and parent and cgroup.is_delegated(parent):
+                cgroup.make_room(parent)
+            # Not left to the kernel, which says EBUSY only to some: others would make it a threaded domain, and its
+            # children unusable.
+            if missing and parent and _read(f"{folder}/cgroup.procs"):
+                reason = f"there are processes in the cgroup {parent}, and it may have no limited ones below it"
+                continue
             for controller in sorted(missing):
                 _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
             return parent
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}"
-            if error.errno == errno.EBUSY:  # who has processes cannot have children with controllers
-                reason = f"there are processes in the cgroup {parent}, and it may have no limited ones below it"
     raise Error(f"no cgroup with {', '.join(controllers)} can be made", reason)
 
 

@@ -201,4 +201,19 @@ _ALL = (
     ),
 )  # fmt: skip
 
-VERBS: "dict[str, Verb]" = {verb.name: verb for verb in _ALL}
+_NO_SERVICE = ("detach", "tty", "pipe", "name")
+
+
+def _unit() -> Verb:
+    """It takes what launch does, but for what makes no sense in a service."""
+    launch = next(verb for verb in _ALL if verb.name == "launch")
+    return Verb(
+        "unit", "Run", "unit", "Print what makes a tree a service of this machine.", TREE,
+        Option("sysv", "flag", "An init script, instead of a systemd unit."),
+        *(option for option in launch.options if option.name not in _NO_SERVICE),
+        more="For /etc/systemd/system/NAME.service, or /etc/init.d/NAME. The other options are launch's; of a unit, "
+        "limits are its own.",
+    )  # fmt: skip
+
+
+VERBS: "dict[str, Verb]" = {verb.name: verb for verb in (*_ALL, _unit())}
