@@ -7,8 +7,11 @@ commands, interpreter start included. Ratios are treesmith's median over the riv
 import argparse
 import json
 import os
+import socket
+import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import rivals
@@ -126,7 +129,40 @@ def step(bench: Bench) -> None:
     table("build of one more trivial step", medians)
 
 
-GROUPS = {"launch": launch, "snapshot": snapshot, "cached": cached, "step": step}
+def boot(bench: Bench) -> None:
+    """From the start to the READY=1 of systemd inside, which both hand on to whoever started them; then to the end."""
+    tree = bench.folder / "booted"
+    sh("treesmith build -q debian-init")
+    mounted = subprocess.check_output(["treesmith", "mount", "debian-init"], text=True).strip()
+    sh(f"cp -a {mounted}/. {tree} && treesmith umount debian-init")
+    nspawn = f"systemd-nspawn -q -b -U --register=no --keep-unit --notify-ready=yes --console=read-only -D {tree}"
+    commands = {"treesmith launch --boot": "treesmith launch -q --boot debian-init", "systemd-nspawn -b -U": nspawn}
+    runs = {label: [booted(bench.folder, command) for _ in range(11)][1:] for label, command in commands.items()}
+    for at, what in enumerate(("boot, to ready", "stop, from SIGTERM to the end")):
+        table(what, {label: statistics.median(run[at] for run in found) for label, found in runs.items()})
+
+
+def booted(folder: Path, command: str) -> tuple[float, float]:
+    """Milliseconds to ready, and to the end."""
+    path = folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(path))
+        heard.settimeout(60)
+        begin = time.monotonic()
+        environment = {**os.environ, "NOTIFY_SOCKET": str(path)}
+        with subprocess.Popen(
+            command.split(), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as run:
+            while b"READY=1" not in heard.recv(4096).split(b"\n"):
+                pass
+            ready = time.monotonic()
+            run.terminate()
+            run.wait(60)
+    path.unlink()
+    return (ready - begin) * 1000, (time.monotonic() - ready) * 1000
+
+
+GROUPS = {"launch": launch, "snapshot": snapshot, "cached": cached, "step": step, "boot": boot}
 
 
 def main() -> None:

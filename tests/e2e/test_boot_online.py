@@ -18,6 +18,7 @@ from treesmith.store import create_store
 
 pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1200)]
 OLD = 'packages = ["sysvinit-core", "initscripts", "sysv-rc", "cron", "rsyslog", "orphan-sysvinit-scripts"]'
+BOOTS = int(os.environ.get("TREESMITH_BOOTS", "5"))
 Treesmith = Callable[..., str]
 
 
@@ -123,6 +124,15 @@ def test_each_copy_is_another_machine(online: Treesmith) -> None:
         ids.add(online("enter", name, "--", "cat", "/etc/machine-id"))
         online("stop", name)
     assert len(ids) == 2 and all(re.fullmatch(r"[0-9a-f]{32}\n", id) for id in ids)
+
+
+def test_many_boots_leave_nothing(online: Treesmith) -> None:
+    """TREESMITH_BOOTS says how many. The fixture that looks for leaks is the other half of this test."""
+    for _ in range(BOOTS):
+        name = online("launch", "-q", "-d", "debian-init").strip()
+        assert "killed" not in online("stop", "--timeout", "5", name)
+        assert online("wait", name) == "0\n"
+    assert not online("ps", "--quiet").count("debian-init")
 
 
 def test_sysvinit(online: Treesmith, tmp_path: Path) -> None:
