@@ -183,7 +183,7 @@ def test_closed_streams_are_no_traceback(store_path: Path, base: Tree) -> None:
         ("treesmith ls --js", ["--json"]),
         ("treesmith show ", ["base", "web"]),
         ("treesmith rm base w", ["web"]),
-        ("treesmith launch --network ", ["none", "host"]),
+        ("treesmith launch --network ", ["none", "private", "host"]),
         ("treesmith --store /nowhere show ", []),
         ("treesmith show --store /nowhere ", []),
     ],

@@ -19,6 +19,7 @@ def test_what_works_here(treesmith: Command, store: Store) -> None:
         "first process",
         "seccomp",
         "sandbox",
+        "nft",
         "store",
         "id-mapped mounts",
     ):

@@ -71,6 +71,8 @@ def test_ports(net: Trees, protocol: str) -> None:
     assert net.ask("other", OURS, 8080, protocol) == "10.209.0.1"
     assert net.ask("web", OURS, 8080, protocol) == "10.209.0.1"
     assert net.ask("other", web, 80, protocol) == other
+    rows = {row.split()[0]: row for row in net.run("ps").stdout.splitlines()}
+    assert web in rows["web"] and "8080:80" in rows["web"] and other in rows["other"]
     assert net.ask(net.host, "127.0.0.1", 8081, protocol) == "nothing"
     net.stop("web")
     assert net.ask(net.host, "127.0.0.1", 8080, protocol) == "nothing"
@@ -169,6 +171,23 @@ def test_a_tree_has_the_same_address_each_time(net: Trees) -> None:
     first = net.sh(script, "--network", "private", tree=name)
     assert net.sh(script, "--network", "private", "--ephemeral", tree=name) != first
     assert net.sh(script, "--network", "private", tree=name) == first
+    net.store.remove([net.store.find(name)])
+
+
+def test_a_system_that_reboots_keeps_its_address_and_ports(net: Trees) -> None:
+    name = net.fresh()
+    script = """
+        ip -4 -o addr show eth0 | tr -s ' ' | cut -d' ' -f4 >> /seen
+        test $(wc -l < /seen) = 3 && exec /talk serve tcp 80
+        reboot -f; sleep 9
+    """
+    words = ("launch", "-q", "-d", "--boot", "--network", "private", "--port", "8080:80")
+    talk = ("--bind", f"{net.talk}:/talk:ro")
+    assert net.run(*words, *talk, name, "--", "/bin/sh", "-c", script).returncode == 0
+    wait_for("the server", lambda: net.ask(net.host, "127.0.0.1", 8080) == "10.209.0.1")
+    net.stop(name)
+    seen = net.run("launch", "-q", name, "--", "cat", "/seen").stdout.split()
+    assert len(seen) == 3 and len(set(seen)) == 1
     net.store.remove([net.store.find(name)])
 
 

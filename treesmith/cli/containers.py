@@ -25,17 +25,21 @@ def ps(asked: "Asked", usage: bool, json: bool) -> None:
         listing.document(containers=[_described(one, used[at]) for at, one in enumerate(found)])
         return
     figures = ("memory", "cpu", "processes") if usage else ()
-    rows = [_row(one, used[at] if usage else None) for at, one in enumerate(found)]
-    columns = ("name", "tree", "pid", "since", "state", *figures, "command")
+    linked = any("address" in one for one in found)
+    rows = [_row(one, used[at] if usage else None, linked) for at, one in enumerate(found)]
+    columns = ("name", "tree", "pid", "since", "state", *(("address", "ports") if linked else ()), *figures, "command")
     listing.table(columns, rows, frozenset({"pid", *figures}), empty="nothing is running")
 
 
-def _row(record: "dict[str, Any]", used: "tuple[int | None, int | None, int | None] | None") -> "listing.Row":
+def _row(
+    record: "dict[str, Any]", used: "tuple[int | None, int | None, int | None] | None", linked: bool
+) -> "listing.Row":
     name, state = listing.Styled(record["name"], listing.BOLD), _state(record)
     shown = listing.Styled(state, listing.YELLOW) if state == "frozen" else state
     measured = _measured(used) if used else ()
     command = " ".join(record["command"]) or "-"
-    return name, record["tree"], str(record["pid"] or "-"), moment(record["started"]), shown, *measured, command
+    link = (record.get("address", "-"), " ".join(record.get("ports", ())) or "-") if linked else ()
+    return name, record["tree"], str(record["pid"] or "-"), moment(record["started"]), shown, *link, *measured, command
 
 
 def _state(record: "dict[str, Any]") -> str:
@@ -58,6 +62,7 @@ def _described(record: "dict[str, Any]", used: "tuple[int | None, int | None, in
     memory, cpu, processes = used
     return {
         **shown, "pid": record["pid"] or None, "state": _state(record),
+        "address": record.get("address"), "ports": record.get("ports", []),
         "memory": memory, "cpu": cpu, "processes": processes,
     }  # fmt: skip
 

@@ -3,7 +3,8 @@
 {"version": 1, "id", "name", "tree", "store", "command", "started", "stop", "pid", "began", "cgroup", "inside"}; tree is
 the name or @id that was launched, started in seconds since 1970, stop the signal that asks it to end, pid that of the
 first process (0 while it is being made), began its start in ticks since boot, inside what `enter` starts with; ready
-whether it has started up; supervisor that one's pid. At the end comes "status", the exit status.
+whether it has started up; supervisor that one's pid. At the end comes "status", the exit status. On a private
+network there are "address" and "ports" (as they may be typed), too.
 
 The supervisor holds the file's lock until nothing of the container is left, the tree's lock included: a record whose
 lock is free is what a killed supervisor left. Names are given out one after the other, under the folder's own lock.

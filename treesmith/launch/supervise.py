@@ -119,6 +119,7 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
             from treesmith.launch import network  # only those who have one pay for it
 
             claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
+            fields.update(address=claim.lease.link.address, ports=[port.given for port in spec.ports])
         status = _once(store, tree, spec, claim, machine, host, caller, log)
         while machine and machine.goes_on:
             claim.record.again()

@@ -24,6 +24,7 @@ class Link:
     def connect(self, pid: int) -> None:
         """Outside: make the pair, one end in the network namespace of `pid`."""
         with Netlink() as netlink:
+            netlink.delete(self.name)  # after a reboot inside: the kernel takes its time with the namespace before
             netlink.add_veth(self.name, _INSIDE, self.mac, self.mtu, pid)
             netlink.up(self.name, self.bridge)
             netlink.reflect(self.name)  # its own ports of the host

@@ -18,6 +18,12 @@ class Port:
         self.inside = inside
         self.protocol = protocol
 
+    @property
+    def given(self) -> str:
+        """As it may be typed."""
+        where = "" if self.address == ANYWHERE else f"{self.address}:"
+        return f"{where}{self.outside}:{self.inside}" + ("/udp" if self.protocol == "udp" else "")
+
     def __str__(self) -> str:
         where = "" if self.address == ANYWHERE else f"{self.address}:"
         return f"{where}{self.outside}/{self.protocol}"

@@ -117,9 +117,9 @@ _ALL = (
         "ps", "Run", "containers", "List what is running.",
         Option("usage", "flag", "Measure what each uses."), JSON,
         more='--json: {"version": 1, "containers": [{"name", "id", "tree", "pid", "started", "state", "command", '
-        '"memory", "cpu", "processes"}]}; pid: of the first process, on the host; started: seconds since 1970; state: '
-        "starting, running or frozen; memory (bytes), cpu (microseconds) and processes: null when unknown or not asked "
-        "for.",
+        '"address", "ports", "memory", "cpu", "processes"}]}; pid: of the first process, on the host; started: seconds '
+        "since 1970; state: starting, running or frozen; address: in a private network, or null; memory (bytes), cpu "
+        "(microseconds) and processes: null when unknown or not asked for.",
     ),
     Verb(
         "enter", "Run", "launch", "Start a command in a running container.", CONTAINER,

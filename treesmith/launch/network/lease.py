@@ -104,8 +104,8 @@ def take(id: str, called: "tuple[str, ...]", ports: "tuple[Port, ...]") -> Lease
 def recover() -> None:
     """Take away what killed supervisors left of their networks. Their containers must be gone."""
     folder = _folder()
-    if not _numbers(folder):
-        return
+    if not any(locks.is_free(f"{folder}/{number}") for number in _numbers(folder)):
+        return  # without a turn, which may take a while
     turn = _turn(folder)
     try:
         _clear(folder)
