@@ -12,11 +12,11 @@ AT_RECURSIVE = 0x8000
 _MACHINES = {
     "x86_64": {
         "ioctl": 16, "pivot_root": 155, "prctl": 157, "mount": 165, "umount2": 166, "sethostname": 170,
-        "unshare": 272, "setns": 308, "syncfs": 306, "renameat2": 316, "seccomp": 317, "keyctl": 250,
+        "unshare": 272, "setns": 308, "syncfs": 306, "renameat2": 316, "seccomp": 317, "keyctl": 250, "bpf": 321,
     },
     "aarch64": {
         "ioctl": 29, "pivot_root": 41, "prctl": 167, "mount": 40, "umount2": 39, "sethostname": 161,
-        "unshare": 97, "setns": 268, "syncfs": 267, "renameat2": 276, "seccomp": 277, "keyctl": 219,
+        "unshare": 97, "setns": 268, "syncfs": 267, "renameat2": 276, "seccomp": 277, "keyctl": 219, "bpf": 280,
     },
 }  # fmt: skip
 _EVERYWHERE = {

@@ -70,7 +70,7 @@ def make(path: str, owner: int) -> int:
         raise
     for name in _DELEGATED:
         os.chown(f"{path}/{name}", owner, owner)
-    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def of(pid: int) -> int:

@@ -14,7 +14,7 @@ from treesmith import ids
 from treesmith.errors import Error
 from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, began, clone3
-from treesmith.sandbox import cgroup, child, filters, hop, init, signals
+from treesmith.sandbox import cgroup, child, devices, filters, hop, init, signals
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.root import Brought
@@ -57,6 +57,12 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         process.ids = ids.allocate()
         limited = _place(process, sandbox)
         leaf = opened.keep(_cgroup(process, sandbox.tree, limited))
+        if not (leaf >= 0 and devices.control(leaf)) and SYS_ADMIN in sandbox.capabilities and not sandbox.views:
+            raise Error(
+                "devices cannot be kept from who may mount inside",
+                "this machine lets nobody control the devices of a cgroup" if leaf >= 0 else "there is no cgroup2",
+                "launch without a boot and without SYS_ADMIN",
+            )
         brought = Brought([(bind, opened.keep(_open_bind(bind))) for bind in sandbox.binds], sandbox.files, -1)
         if sandbox.network == "host":
             brought.files = (*_resolver(), *sandbox.files)
