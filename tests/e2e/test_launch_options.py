@@ -137,7 +137,7 @@ def test_no_resolver_without_a_network(trees: Trees, tree: str) -> None:
 def test_the_hosts_network_and_resolver(trees: Trees, tree: str) -> None:
     host = Path("/etc/resolv.conf").read_text()
     assert trees.sh("cat /etc/resolv.conf; echo bad > /etc/resolv.conf || true", "--network", "host", tree=tree) == host
-    assert trees.sh("cat /etc/resolv.conf", tree=tree) == ""  # where there was none, an empty file is left to lay it on
+    assert trees.sh("ls /etc/resolv.conf || true", tree=tree) == ""
     own = sorted(line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:])
     assert trees.sh("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sort", "--network", "host").split() == own
 
@@ -185,3 +185,24 @@ def test_a_default_that_is_not_kept_is_named(trees: Trees, tree: str) -> None:
     done = trees.run("launch", tree, "--", "true")
     assert done.returncode == 0
     assert "later is not kept" in done.stderr
+
+
+def test_nothing_is_left_in_the_tree(trees: Trees, tree: str, tmp_path: Path) -> None:
+    """Of what it has not, and something is laid on or bound to; but what the container makes there stays."""
+    (tmp_path / "mine").touch()
+    binds = (f"--bind={tmp_path}:/srv/deep/data", f"--bind={tmp_path}/mine:/opt/mine", f"--bind={tmp_path}:/var/x")
+    trees.sh("echo kept > /var/kept", "--network", "host", *binds, tree=tree)
+    failed = trees.run("launch", tree, *binds, "--bind", f"{tmp_path}/mine:/etc", "--", "true")
+    assert failed.returncode == 125
+    found = trees.store.find(tree)
+    view = trees.store.backend.open(found, "ro")
+    root = view.mount()
+    try:
+        there = Path(f"/proc/self/fd/{root}")
+        assert sorted(os.listdir(there / "etc")) == ["group", "passwd"]
+        assert os.listdir(there / "var") == ["kept"]
+        assert not [name for name in ("srv", "opt") if (there / name).exists()]
+    finally:
+        os.close(root)
+        view.close()
+    assert sorted(os.listdir(tmp_path)) == ["mine"]

@@ -44,7 +44,7 @@ def test_files_are_laid_over_and_not_written(root: Path, log: int) -> None:
     said = sh(root, log, script, files=files, tmpfs=(("/run", ""),))
     assert [line for line in said if ":" not in line] == ["laid", "new", "s3cret", "no", "no"]
     assert (root / "etc/there").read_text() == "mine\n"
-    assert (root / "etc/new").read_text() == ""  # where there was nothing to lay it on
+    assert not (root / "etc/new").exists()
     assert not list((root / "run").iterdir())
     assert not [path for path in root.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
 
@@ -99,7 +99,7 @@ def test_binds_into_a_view(root: Path, log: int, tmp_path: Path) -> None:
     view = roots.Folder(target)
     options = {"views": ((view, "/target"),), "binds": (Bind(str(cache), "/target/var/cache/apt"),)}
     sh(root, log, "touch /target/var/cache/apt/x", **options)
-    assert names(target) == {"var", "var/cache", "var/cache/apt"}
+    assert names(target) == set()
     assert names(cache) == {"x"}
     view.close()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
-from treesmith.build.points import Points
 from treesmith.build.report import Report
 from treesmith.errors import Error, NotFoundError
 from treesmith.run import hosted, run
@@ -165,17 +164,12 @@ class Workroom:
     def _inside(
         self, argv: Sequence[str], env: Mapping[str, str], binds: Sequence[Bind] = (), files: Files = ()
     ) -> Iterator[Sandbox]:
-        """A sandbox on the tree, which is left without the mount points that it makes."""
-        paths = [*(bind.target for bind in binds), *(path for path, _ in files), "/etc/resolv.conf"]
-        with self.root() as root:
-            points = Points(root, paths)
+        """A sandbox on the tree."""
         view = self._store.backend.open(self.stage, "ephemeral")
         try:
             yield self._box(view, argv, env, binds, files)
         finally:
             view.close()
-            with self.root() as root:
-                points.clear(root)
 
     def _run(self, box: Sandbox, what: str, alarms: Sequence[str] = ()) -> None:
         alarming: list[str] = []

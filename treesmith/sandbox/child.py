@@ -5,6 +5,7 @@ and the child say to each other, over a socket of packets:
 
     parent                                        child
     go (the maps are written, layers id-mapped) ->
+                                              <-  made, what the tree lacked, if anything, with descriptors
                                               <-  ready, with the pty's two ends and an init's notify socket;
                                                   all ids changed, PDEATHSIG set
     go (only now: getppid is always 0 here, so the child learns of the parent's death by the end of file) ->
@@ -18,6 +19,7 @@ from treesmith.errors import Error
 from treesmith.linux.call import packed
 from treesmith.linux.process import close_on_exec, sethostname
 from treesmith.sandbox import boot, command, dev, hop, loopback, privileges, pty, signals, user
+from treesmith.sandbox.point import Made
 from treesmith.sandbox.root import Brought, Root
 
 TYPE_CHECKING = False
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from treesmith.sandbox.filters import Filters
     from treesmith.sandbox.sandbox import Sandbox
 
-GO, READY, FAILED = b"go", b"ready", b"failed"
+GO, MADE, READY, FAILED = b"go", b"made", b"ready", b"failed"
 OURS = 125  # the exit status of a failure of our own
 
 
@@ -72,7 +74,12 @@ def _become(child: Child) -> None:
     if sandbox.link:
         sandbox.link.configure()
     sethostname(sandbox.hostname)
-    root = Root(sandbox, child.brought)
+    made = Made()
+    try:
+        root = Root(sandbox, child.brought, made)
+    finally:
+        for names, folders in made.packets():
+            child.talk.sendmsg([MADE + names], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *folders))])
     account = user.look_up(root.fd, sandbox.user)
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     if not sandbox.boot:

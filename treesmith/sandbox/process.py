@@ -5,6 +5,7 @@ import time
 
 from treesmith.linux.process import send_signal
 from treesmith.sandbox import cgroup, signals
+from treesmith.sandbox.point import Made
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
     __slots__ = (
-        "_closing", "_status", "cgroup", "folders", "ids", "keeper", "killed_by", "mask", "notify", "pid", "pidfd",
-        "pty",
+        "_closing", "_status", "cgroup", "folders", "ids", "keeper", "killed_by", "made", "mask", "notify", "pid",
+        "pidfd", "pty",
     )  # fmt: skip
 
     def __init__(self, mask: "Iterable[int]") -> None:
@@ -28,6 +29,7 @@ class Process:
         self.ids: Ids | None = None
         self.cgroup = ""  # its path; "" where the host lets nobody make one
         self.folders: list[str] = []  # of the limits that are not in it
+        self.made = Made()  # in the tree, and to be gone from it
         self.keeper = 0  # our child that has it for a child, and ends with its exit status; 0: it is ours
         self.pid = 0
         self.pidfd = -1  # readable when it is gone
@@ -73,6 +75,7 @@ class Process:
             os.close(self.pidfd)
             self.pidfd = -1
         self._let_go()
+        self.made.remove()
         if self.pty >= 0:
             os.close(self.pty)
             self.pty = -1

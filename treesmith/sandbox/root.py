@@ -23,7 +23,7 @@ from treesmith.linux.mount import (
     umount,
 )  # fmt: skip
 from treesmith.sandbox import dev, masks
-from treesmith.sandbox.point import attach
+from treesmith.sandbox.point import Made, attach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # proc and sysfs are EPERM in a user namespace unless a fully visible one stands in its mounts: never one of these.
 _HIDEABLE = ("/tmp", "/run", "/var", "/mnt")
+_USUAL = ("/run", "/tmp", "/var/tmp")
 
 
 class Brought:
@@ -50,8 +51,11 @@ class Root:
 
     __slots__ = ("dev", "fd", "pts", "scratch")
 
-    def __init__(self, sandbox: "Sandbox", brought: Brought) -> None:
+    def __init__(self, sandbox: "Sandbox", brought: Brought, made: Made) -> None:
+        """`made`: what is to be gone from the tree afterwards, also where this fails. Folders that every system has,
+        as /proc and /run, are not among it: the tree may count on them by then."""
         self.scratch = _scratch()
+        usual = Made()
         self.fd = self._attached(sandbox.view, "0")
         proc = self._own("proc", new_mount("proc", NOSUID | NODEV | NOEXEC))
         attributes = RDONLY | NOSUID | NODEV | NOEXEC
@@ -62,16 +66,17 @@ class Root:
         masks.protect(self.scratch, proc, sysfs)
         for number, (view, path) in enumerate(sandbox.views, 1):
             root = self._attached(view, str(number))
-            attach(root, self.fd, path, directory=True)
+            attach(root, self.fd, path, True, usual)
             for name in ("proc", "sys", "dev") if sandbox.furnish else ():
-                attach(open_tree(name, self.fd, recursive=True), root, name, directory=True)
-        mounts = [(path, _tmpfs(path, size)) for path, size in sandbox.tmpfs]
+                attach(open_tree(name, self.fd, recursive=True), root, name, True, usual)
+        mounts = [(path, _tmpfs(path, size), usual if path in _USUAL else made) for path, size in sandbox.tmpfs]
         for number, (bind, mount) in enumerate(brought.binds):
             if not bind.default or self._lacks(bind.target):
-                mounts.append((bind.target, self._throwaway(f"over{number}", mount) if bind.overlay else mount))
-        for path, mount in sorted(mounts, key=_depth):  # what lies in another's place comes after it
-            attach(mount, self.fd, path, directory=os.fstat(mount).st_mode & 0o170000 == 0o040000)
-        self._files([*brought.files, *(item for item in sandbox.defaults if self._lacks(item[0]))])
+                laid = self._throwaway(f"over{number}", mount) if bind.overlay else mount
+                mounts.append((bind.target, laid, made))
+        for path, mount, whose in sorted(mounts, key=_depth):  # what lies in another's place comes after it
+            attach(mount, self.fd, path, os.fstat(mount).st_mode & 0o170000 == 0o040000, whose)
+        self._files([*brought.files, *(item for item in sandbox.defaults if self._lacks(item[0]))], made)
         if sandbox.read_only:
             set_attributes(self.fd, RDONLY)
         # A view may come from a shared mount: what is mounted below it inside must not show up outside.
@@ -119,7 +124,7 @@ class Root:
         os.close(point)
         return mount
 
-    def _files(self, wanted: "list[tuple[str, bytes]]") -> None:
+    def _files(self, wanted: "list[tuple[str, bytes]]", made: Made) -> None:
         if not wanted:
             return
         kept = new_mount("tmpfs", NOSUID | NODEV, (("mode", "0700"), ("size", "16m")))
@@ -132,7 +137,7 @@ class Root:
                 file.write(content)
             mount = open_tree(str(number), kept)
             set_attributes(mount, RDONLY | NOSUID | NODEV)
-            attach(mount, self.fd, path, directory=False)
+            attach(mount, self.fd, path, False, made)
             os.close(mount)
 
     def _lacks(self, path: str) -> bool:
@@ -162,7 +167,7 @@ def _tmpfs(path: str, size: str) -> int:
     return new_mount("tmpfs", NOSUID | NODEV, (mode, ("size", size)) if size else (mode,))
 
 
-def _depth(mount: "tuple[str, int]") -> int:
+def _depth(mount: "tuple[str, int, Made]") -> int:
     return len(mount[0].strip("/").split("/"))
 
 

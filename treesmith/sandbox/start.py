@@ -16,6 +16,7 @@ from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY,
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, began, clone3
 from treesmith.sandbox import cgroup, child, devices, filters, hop, init, signals
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
+from treesmith.sandbox.point import AT_ONCE
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.root import Brought
 from treesmith.sandbox.sandbox import SYS_ADMIN
@@ -201,10 +202,12 @@ def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
 
 def finish(ours: "_socket.socket", process: Process) -> None:
     """Hear the child out, until it has executed what it is for. Error: what it said instead."""
-    packet, ancillary, _, _ = ours.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
+    packet, fds = _receive(ours)
+    while packet.startswith(child.MADE):
+        process.made.take(packet.removeprefix(child.MADE), fds)
+        packet, fds = _receive(ours)
     if packet == child.READY:
-        for _, _, data in ancillary:
-            fds = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, len(data), 4)]
+        if fds:
             process.pty = fds[0]
             process.holds(*fds[1:])
             process.notify = fds[2] if len(fds) > 2 else -1
@@ -215,3 +218,9 @@ def finish(ours: "_socket.socket", process: Process) -> None:
     if packet:
         raise child.heard(packet)
     raise Error("the sandbox could not be made", "its first process died", status=child.OURS)
+
+
+def _receive(ours: "_socket.socket") -> "tuple[bytes, list[int]]":
+    packet, ancillary, _, _ = ours.recvmsg(65536, 4 * AT_ONCE + 64, _socket.MSG_CMSG_CLOEXEC)
+    data = b"".join(item[2] for item in ancillary)
+    return packet, [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4)]
