@@ -184,6 +184,10 @@ class Key:
         finally:
             subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
 
+    def detach(self, path: Path) -> None:
+        """A signature beside a file: FILE.sig"""
+        self._gpg("--yes", "--no-armor", "--detach-sign", "-o", f"{path}.sig", str(path))
+
     def sign(self, dists: Path) -> None:
         """Release -> InRelease, Release.gpg"""
         self._gpg("--yes", "--clearsign", "-o", str(dists / "InRelease"), str(dists / "Release"))

@@ -31,6 +31,8 @@ FILES = {
     "app/sub/data": "data",
     "app.tar": "not read yet",
     "rpms/repodata/repomd.xml": "listed",
+    "arch/core.db": "listed",
+    "arch/extra.db": "listed",
 }
 # kind -> (options, a change to each option, files that are read)
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
@@ -87,6 +89,14 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
             "recommends": True,
         },
         ["ring.gpg", "rpms/repodata/repomd.xml"],
+    ),
+    "pacman": (
+        {"packages": ("a", "b"), "repositories": ("core",), "mirror": "arch", "keyring": "ring.gpg", "trust": False},
+        {
+            "packages": ("b", "a"), "repositories": ("core", "extra"), "mirror": "http://x/", "keyring": "other.gpg",
+            "trust": True,
+        },
+        ["ring.gpg", "arch/core.db"],
     ),
     "oci": (
         {"image": "docker-archive:app.tar", "trust": False, "size": 1},
@@ -147,7 +157,7 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     options, changes, _ = KINDS[kind]
     changed = step(folder, kind, options={**options, option: changes[option]})
     assert key(changed) != key(step(folder, kind))
-    needed = (("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"))
+    needed = (("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"), ("pacman", "keyring"))
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
         assert key(step(folder, kind, options=less)) not in (key(changed), key(step(folder, kind)))
@@ -171,7 +181,7 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
         for what, change in changes_of_a_file(path):
             # Where only the bytes decide (a signature's, a list of contents'), the mode does not count; and a link that
             # the recipe names is followed.
-            if kind in ("debootstrap", "dnf") and what != "a byte":
+            if kind in ("debootstrap", "dnf", "pacman") and what != "a byte":
                 continue
             if what == "a link instead" and not (kind == "copy" or name.startswith("index")):
                 continue
@@ -217,7 +227,7 @@ def test_nothing_changed(folder: Path, kind: str) -> None:
     assert key(step(folder, kind)._replace(options=dict(reversed(KINDS[kind][0].items())))) == before
     moved = folder.with_name(folder.name + "-moved")
     shutil.copytree(folder, moved, symlinks=True)
-    if kind not in ("debootstrap", "dnf"):  # a folder's mirror is written into the tree's sources.list
+    if kind not in ("debootstrap", "dnf", "pacman"):  # a folder's mirror is written into the tree's sources.list
         assert key(step(moved, kind)) == before
 
 
@@ -288,6 +298,8 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("copy", {}, True),
         ("tar", {}, True),
         ("dnf", {}, True),
+        ("pacman", {}, True),
+        ("pacman", {"options": {"packages": ("a",)}}, False),
         ("dnf", {"options": {"packages": ("a",)}}, False),
         ("oci", {}, True),
         ("oci", {"options": {"image": "docker://debian:12"}}, False),

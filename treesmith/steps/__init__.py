@@ -12,7 +12,7 @@ from treesmith.steps.step import Step
 
 BUILT_IN = {
     name: f"treesmith.steps.{name}"
-    for name in ("debootstrap", "dnf", "oci", "apt", "pip", "npm", "run", "script", "copy", "tar")
+    for name in ("debootstrap", "dnf", "pacman", "oci", "apt", "pip", "npm", "run", "script", "copy", "tar")
 }
 
 

@@ -1,0 +1,140 @@
+"""pacman into an empty root and into a tree, from a signed repository that needs no network; and what can go wrong."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from offline import deb
+from offline.arch import Arch, arch
+from workshop import Heard
+
+from treesmith.build import build
+from treesmith.compare.walk import walk
+from treesmith.errors import Error, UsageError
+from treesmith.plan import Plan, Wish
+from treesmith.store import Store, Tree, create_store
+
+
+@pytest.fixture(scope="session")
+def repository() -> Arch:
+    return arch()
+
+
+class Shop:
+    def __init__(self, store: Store, folder: Path, arch: Arch) -> None:
+        self.store, self.folder, self.arch = store, folder, arch
+        self.plan: Plan | None = None
+        self.heard = Heard()
+
+    def write(self, packages: str = '"busybox"', more: str = "", **other: str) -> Path:
+        options = {"mirror": str(self.arch.folder), "keyring": str(self.arch.keyring), **other}
+        lines = "".join(f'{key} = "{value}"\n' for key, value in options.items() if value)
+        path = self.folder / "base.toml"
+        path.write_text(f'[[step]]\n[step.pacman]\npackages = [{packages}]\nrepositories = ["core"]\n{lines}{more}')
+        return path
+
+    def build(self, path: Path) -> Tree:
+        self.heard = Heard()
+        tree, self.plan = build(self.store, str(path), self.heard, wish=Wish(replace=True))
+        return tree
+
+    def look(self, tree: Tree) -> dict[str, str]:
+        view = self.store.backend.open(tree, "ro")
+        root = view.mount()
+        try:
+            return {entry.path: entry.type for entry in walk(root, content=False)}
+        finally:
+            os.close(root)
+            view.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, repository: Arch) -> Shop:
+    return Shop(create_store(str(tmp_path / "store"), "overlay"), tmp_path, repository.copy(tmp_path / "repo"))
+
+
+def test_a_base_and_packages_into_it(shop: Shop) -> None:
+    more = '\n[[step]]\npacman = ["hello"]\n\n[[step]]\nrun = "hello >/said; rm /etc/hello.conf"\n'
+    tree = shop.build(shop.write(more=more))
+    base, hello, _ = tree.steps
+    assert base["made"]["packages"] == {"busybox": "1.0-1", "filesystem": "1.0-1"}
+    assert hello["made"]["packages"] == {"hello": "1.0-1"} and base["pinned"] and hello["pinned"]
+    there = shop.look(tree)
+    assert there["said"] == "file" and there["var/hello.post"] == "file" and there["bin"] == "link"
+    assert there["etc/pacman.d/treesmith.gpg"] == "file"
+    assert not [path for path in there if path.startswith(("var/cache/", "var/log/", "var/lib/pacman/sync", "run/"))]
+    assert not list(Path(shop.store.path, "cache").glob("pacman-*/step"))
+    shop.build(shop.folder / "base.toml")
+    assert shop.plan and not shop.plan.to_make
+
+
+@pytest.mark.parametrize(
+    ("package", "says"),
+    [
+        ("nosuch", "error: target not found: nosuch"),
+        ("unmet", "unable to satisfy dependency 'nothere' required by unmet"),
+        ("badpost", "error: command failed to execute correctly"),
+        ("conflict", "exists in both"),
+    ],
+)
+def test_packages_that_cannot_be_installed(shop: Shop, package: str, says: str) -> None:
+    with pytest.raises(Error) as caught:
+        shop.build(shop.write(f'"busybox", "hello", "{package}"'))
+    assert caught.value.brief.startswith("base: step 1: pacman: pacman -Syu failed")
+    assert says in caught.value.details and "the whole log: " in caught.value.hint
+    assert ("though it ended with status 0" in caught.value.brief) == (package == "badpost")
+    assert not shop.store.names() and not list(Path(shop.store.path, "staging").iterdir())
+
+
+def test_a_package_that_was_tampered_with(shop: Shop) -> None:
+    """Once against the list of contents, once with a list that was made to fit."""
+    path = next(shop.arch.folder.glob("busybox-*.zst"))
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Error, match="pacman -Syu failed with status 1") as caught:
+        shop.build(shop.write())
+    assert "invalid or corrupted package" in caught.value.details
+    shop.arch.add(path)
+    with pytest.raises(Error, match="pacman -Syu failed with status 1") as caught:
+        shop.build(shop.write())
+    assert "invalid or corrupted package (PGP signature)" in caught.value.details
+    assert not shop.store.names()
+
+
+def test_another_key_and_no_signature(shop: Shop, tmp_path: Path) -> None:
+    deb.Key(tmp_path / "gpg").export(tmp_path / "other.gpg")
+    with pytest.raises(Error, match="pacman -Syu failed") as caught:
+        shop.build(shop.write(keyring=str(tmp_path / "other.gpg")))
+    assert "required key missing from keyring" in caught.value.details
+    next(shop.arch.folder.glob("busybox-*.sig")).unlink()
+    shop.arch.add(next(shop.arch.folder.glob("busybox-*.zst")))
+    with pytest.raises(Error, match="pacman -Syu failed") as caught:
+        shop.build(shop.write())
+    assert re.search(r"failed retrieving file 'busybox-1.0-1-.*.sig'", caught.value.details)
+    with pytest.raises(UsageError, match="needs a keyring"):
+        shop.build(shop.write(keyring=""))
+    assert shop.build(shop.write(more="trust = true\n", keyring="")).steps[0]["made"]["packages"]
+
+
+def test_a_source_that_is_not_there(shop: Shop) -> None:
+    with pytest.raises(Error, match="pacman -Syu failed with status 1") as caught:
+        shop.build(shop.write(mirror="http://127.0.0.1:9/repo"))
+    assert "failed to synchronize all databases" in caught.value.details
+    with pytest.raises(UsageError, match="no repository core in /nowhere"):
+        shop.build(shop.write(mirror="/nowhere"))
+    with pytest.raises(Error, match="pacman has no source"):
+        shop.build(shop.write(mirror="", keyring=""))
+    assert not shop.store.names()
+
+
+def test_the_shipped_recipe(shop: Shop) -> None:
+    """arch-base names packages that the repository here lacks: it is read, and says which."""
+    sets = {"mirror": "file://$repo", "keyring": str(shop.arch.keyring)}
+    with pytest.raises(UsageError, match="no repository core"):
+        build(shop.store, "arch-base", shop.heard, sets=sets)
+    (shop.arch.folder / "extra.db").symlink_to("core.db")
+    with pytest.raises(Error) as caught:
+        build(shop.store, "arch-base", shop.heard, sets={**sets, "mirror": f"file://{shop.arch.folder}"})
+    assert "error: target not found: base" in caught.value.details

@@ -1,0 +1,181 @@
+"""pacman: Arch, or one of its family, into an empty root; later, packages into it. By the host's pacman.
+
+It is what pacstrap calls, without pacstrap's mounts. Packages' signatures are checked against the keyring, all of whose
+keys are good, except of a source that the recipe trusts. The step that fills the root names the source; those after it
+install from the same, and bring what is there up to date: Arch knows no other way.
+
+An install script that fails is a line of output, and pacman ends with 0: here it is a failure.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+from typing import Any, NamedTuple
+
+from treesmith.archive.layer import Layer, Meta
+from treesmith.archive.read import read
+from treesmith.errors import Error
+from treesmith.linux.file import open_inside
+from treesmith.sandbox.sandbox import Bind
+from treesmith.steps.debian import local_path
+from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
+from treesmith.steps.installed import added
+from treesmith.steps.programs import driver
+from treesmith.steps.room import PASSING, Room
+from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.step import Step
+
+schema = Schema(
+    kind="pacman",
+    help="packages of Arch's family, into an empty root or a tree",
+    main="packages",
+    network=True,
+    drivers=("pacman",),
+    bootstraps="also",
+    options={
+        "packages": Option("strings", "names, or groups", required=True),
+        "mirror": Option("source", "into an empty root: where from; it may hold $repo and $arch"),
+        "repositories": Option("strings", "into an empty root: parts of the mirror", ("core", "extra")),
+        "keyring": Option("source", "into an empty root: whose signatures are good, a file of gpg"),
+        "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
+    },
+)
+
+_CACHE = "/var/cache/treesmith"  # in the tools' root
+_CONFIGURATION = f"{PASSING}/pacman.conf"
+_KEY = f"{PASSING}/keyring.gpg"
+_KEPT_KEY = "etc/pacman.d/treesmith.gpg"
+_DATABASE = "var/lib/pacman/local"
+_ALARM = "command failed to execute correctly"
+# pacman takes keys from a gpg home, and from it only those that somebody says are good.
+_TRUST = f"""
+umask 077; mkdir -p {_CACHE}/step/gpg; cd {_CACHE}/step/gpg
+gpg --homedir . --batch --no-autostart --import {_KEY}
+gpg --homedir . --batch --no-autostart --with-colons --list-keys | awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' >trusted
+gpg --homedir . --batch --no-autostart --import-ownertrust trusted
+"""
+
+
+class _Source(NamedTuple):
+    mirror: str  # a URL
+    repositories: tuple[str, ...]
+    key: bytes  # b"": trusted
+
+
+def inputs(step: Step, setting: Setting) -> Inputs:
+    for name in (*step.texts("packages"), *step.texts("repositories")):
+        if name.startswith("-") or not name.isprintable() or any(mark in name for mark in " []") or not name:
+            raise step.error(f"{name!r} is no name", "packages")
+    facts: dict[str, Value] = {"driver": " ".join(driver(step, schema))}
+    if not step.text("mirror"):
+        return Inputs(facts, any("lists.used" in below.facts for below in setting.below))
+    facts["mirror.used"] = mirror = _mirror(step)
+    if not step.is_on("trust"):
+        facts["keyring.used"] = digest_of(_keyring(step))
+    local = local_path(mirror)
+    if local:
+        facts["lists.used"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
+    return Inputs(facts, pinned=bool(local))
+
+
+def run(step: Step, room: Room) -> dict[str, Any]:
+    name, version = driver(step, schema)
+    source = _source(step, room)
+    local = local_path(source.mirror).partition("/$")[0]
+    trusted = hashlib.sha256(b"\0".join((source.mirror.encode(), source.key))).hexdigest()[:16]
+    cache = room.cache(f"pacman-{trusted}")
+    shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
+    os.makedirs(os.path.join(cache, "packages"), exist_ok=True)
+    binds = [Bind(cache, _CACHE), *([Bind(local, local, read_only=True)] if local else [])]
+    files = [(_CONFIGURATION, _configuration(room, source).encode()), (_KEY, source.key or b"\n")]
+    room.say(f"{name} {version}: {' '.join(step.texts('packages'))} from {source.mirror}")
+    if source.key:
+        room.outside(["/bin/sh", "-e", "-c", _TRUST], binds=binds, files=files, what="gpg")
+    with room.root() as root:
+        before = _installed(root)
+        with Layer(root) as layer:
+            layer.folder(os.path.dirname(_DATABASE), Meta(0o755))
+    argv = [name, "--noconfirm", "--noprogressbar", f"--config={_CONFIGURATION}", "--root=/target"]
+    argv += ["--dbpath=/target/var/lib/pacman", f"--cachedir={_CACHE}/packages", f"--gpgdir={_CACHE}/step/gpg"]
+    argv += ["--hookdir=/target/etc/pacman.d/hooks", "--logfile=/dev/null", "-Syu", *step.texts("packages")]
+    room.outside(argv, binds=binds, files=files, what="pacman -Syu", alarms=(_ALARM,))
+    shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
+    with room.root() as root:
+        _tidy(root, source)
+        after = _installed(root)
+    made = {"driver": f"{name} {version}", "mirror": source.mirror, "repositories": list(source.repositories)}
+    return {**made, "packages": added(before, after)}
+
+
+def _source(step: Step, room: Room) -> _Source:
+    if step.text("mirror"):
+        key = b""
+        if not step.is_on("trust"):
+            with open(_keyring(step), "rb") as file:
+                key = file.read()
+        return _Source(_mirror(step), step.texts("repositories"), key)
+    below = next((made for made in reversed(room.made) if str(made.get("driver", "")).startswith("pacman")), None)
+    if below is None:
+        raise Error("pacman has no source", "no step below named one", "mirror and keyring name it")
+    with room.root() as root:
+        key = read(root, _KEPT_KEY)
+    if not key and not step.is_on("trust"):
+        raise Error(f"the tree has no {_KEPT_KEY}", "so nothing says whose signatures are good", "trust = true")
+    return _Source(str(below["mirror"]), tuple(below["repositories"]), key)
+
+
+def _mirror(step: Step) -> str:
+    given = step.text("mirror")
+    if "://" in given:
+        return given
+    return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
+
+
+def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
+    """The digest of a repository's list of contents."""
+    path = os.path.join(mirror.replace("$repo", repository).replace("$arch", arch), f"{repository}.db")
+    if not os.path.isfile(path):
+        brief = f"no repository {repository} in {mirror}"
+        raise step.error(brief, "mirror", f"there is no {path}", "repo-add makes one")
+    return digest_of(path)
+
+
+def _keyring(step: Step) -> str:
+    given = step.text("keyring")
+    if not given:
+        raise step.error("pacman needs a keyring", "mirror", hint="keyring = FILE, or trust = true")
+    path = given if given.startswith("/") else host_path(step, "keyring")
+    if not os.path.isfile(path):
+        raise step.error(f"no keyring {path}", "keyring")
+    return path
+
+
+def _configuration(room: Room, source: _Source) -> str:
+    """pacman.conf(5)"""
+    level = "Required DatabaseOptional TrustedOnly" if source.key else "Never"
+    lines = ["[options]", f"Architecture = {room.arch}", f"SigLevel = {level}", "LocalFileSigLevel = Required"]
+    for name in source.repositories:
+        lines += [f"[{name}]", f"Server = {source.mirror}"]
+    return "\n".join(lines) + "\n"
+
+
+def _installed(root: int) -> dict[str, str]:
+    """NAME -> version, of the database's folders, which are called NAME-VERSION-RELEASE."""
+    try:
+        folder = open_inside(root, _DATABASE, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return {}
+    try:
+        parts = [name.rsplit("-", 2) for name in sorted(os.listdir(folder))]
+    finally:
+        os.close(folder)
+    return {part[0]: f"{part[1]}-{part[2]}" for part in parts if len(part) == 3}
+
+
+def _tidy(root: int, source: _Source) -> None:
+    with Layer(root) as layer:
+        for path in ("var/lib/pacman/sync", "var/cache/pacman/pkg", "var/log/pacman.log"):
+            layer.remove(path)
+        if source.key:
+            layer.file(_KEPT_KEY, io.BytesIO(source.key), Meta(0o644))
