@@ -19,12 +19,13 @@ from treesmith.backends.subvolumes import delete
 from treesmith.compare import Entry
 from treesmith.errors import Error
 from treesmith.linux.remove import remove_tree
+from treesmith.names import is_id
 from treesmith.store import Store, Tree, create_store, open_store
 from treesmith.store.prune import plan
 
 # What could not be removed stays for the next one.
 REMOVING = re.compile("unlink|rmdir|_SNAP_DESTROY|_SUBVOL_SETFLAGS, 0")
-DRIVER = Path(__file__).with_name("kill") / "driver.py"
+DRIVER = Path(__file__).with_name("driver.py")
 Named = dict[str, tuple[list[Entry], str, bool]]  # name -> content, what the record says of it, pin
 
 
@@ -110,7 +111,7 @@ def tidy(store: Store) -> None:
     assert set(store.names().values()) <= ids
     assert sorted(os.listdir(f"{store.path}/names")) == sorted(store.names())
     assert {os.readlink(f"{store.path}/keys/{key}")[9:] for key in os.listdir(f"{store.path}/keys")} <= ids
-    assert set(os.listdir(f"{store.path}/locks")) <= ids | {"store"}
+    assert {entry for entry in os.listdir(f"{store.path}/locks") if is_id(entry)} <= ids
     assert {tree.kind for tree in trees if not tree.name} <= {"step"}
     assert all(store.by_key(tree.key) for tree in trees if tree.kind == "step")
     assert store.backend.orphans(trees, frozenset()) == []

@@ -4,13 +4,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forest import content, opened
 from grow import make, step, titles
 
-from treesmith.errors import BusyError
-from treesmith.store import Store, Tree
+from treesmith.errors import BusyError, NotFoundError
+from treesmith.store import Store, Tree, locks
 from treesmith.store.keep import Facts, Policy, doomed
 from treesmith.store.prune import Removal, apply, plan
 
@@ -245,3 +246,38 @@ def test_a_dry_run_changes_nothing_and_disturbs_nobody(store: Store) -> None:
         assert plan(store) == []
         with pytest.raises(BusyError):
             store.lock(tree.id)
+
+
+def test_what_is_begun_while_a_prune_looks_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at staging/ and at what the backend keeps."""
+    base, orphans, begun = make(store, "base"), store.backend.orphans, []
+
+    def look(live, making):
+        if not begun:
+            begun.append(store.stage())
+            begun[0].fork(base)
+            with opened(store, begun[0]) as root:
+                (root / "mine").touch()
+        return orphans(live, making)
+
+    monkeypatch.setattr(store.backend, "orphans", look)
+    assert store.sweep() == []
+    with begun[0] as stage:
+        tree = store.publish(stage, "snapshot", "new")
+    with opened(store, tree) as root:
+        assert (root / "mine").exists()
+
+
+def test_the_lock_of_a_tree_that_went_meanwhile_is_not_left(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make(store, "base")
+    attempt = locks.attempt
+
+    def late(path: str, exclusive: bool, **more: Any) -> locks.Lock | None:
+        monkeypatch.undo()
+        store.remove([base])
+        return attempt(path, exclusive, **more)
+
+    monkeypatch.setattr(locks, "attempt", late)
+    with pytest.raises(NotFoundError):
+        store.lock(base.id)
+    assert os.listdir(f"{store.path}/locks") == ["store"]

@@ -16,6 +16,7 @@ from treesmith.store import index, locks, records
 from treesmith.store.create import FOLDERS
 from treesmith.store.place import default_path
 from treesmith.store.records import Damaged, Tree
+from treesmith.store.recovery import unowned
 from treesmith.store.store import FILE, VERSION, Store
 
 QUARANTINE = "quarantine"
@@ -88,7 +89,7 @@ def survey(path: str) -> Report:
     report.damage += _itself(path)
     try:
         store = opened(path)
-        backend = store.backend
+        _ = store.backend
     except Error as error:
         report.damage.append(Damage(FILE, ": ".join(filter(None, (error.brief, error.details))), error.hint))
         return report
@@ -100,7 +101,7 @@ def survey(path: str) -> Report:
     report.damage += _names(store, ids, good, making)
     report.damage += _keys(store, {tree.id: tree for tree in good}, ids)
     named = "no sound record names it"
-    for orphan in backend.orphans(good, making):
+    for orphan in unowned(store, good):
         what = orphan.removeprefix(f"{path}/")
         if report.newer:
             report.damage.append(Damage(what, f"{named}; one of another version may", "first see to that one"))

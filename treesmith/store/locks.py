@@ -108,6 +108,16 @@ def is_free(path: str) -> bool:
     return lock is not None
 
 
+def clear(path: str) -> None:
+    """Remove the file of a lock that nobody holds or needs."""
+    try:
+        lock = attempt(path, exclusive=True, create=False, patience=0)
+    except FileNotFoundError:
+        return
+    if lock:
+        lock.remove()
+
+
 def wait(path: str) -> Lock:
     """The exclusive lock of a file that is never removed."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_NOFOLLOW, 0o600)

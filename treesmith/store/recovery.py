@@ -53,7 +53,7 @@ def sweep(store: "Store") -> "list[str]":
     """Remove what lies in trash/ and what backends keep for nobody. Returns what could not be removed, and why."""
     with store.writing():
         # `settle` has just run: what is in staging still is alive, or could not be cleared.
-        waste = _waste(store, set(os.listdir(f"{store.path}/staging")))
+        waste = _waste(store, lambda: set(os.listdir(f"{store.path}/staging")))
     failed = []
     for path in waste:
         try:
@@ -67,24 +67,46 @@ def leftovers(store: "Store") -> "list[tuple[str, str]]":
     """(path, reason) of what `recover` would remove. Changes nothing."""
     staging = f"{store.path}/staging"
     entries = os.listdir(staging)
-    held = {entry for entry in entries if entry.endswith(".lock") and not locks.is_free(f"{staging}/{entry}")}
+    held = _held(store)
     dead = sorted(entry for entry in entries if not entry.endswith(".lock") and f"{entry}.lock" not in held)
     found = [(f"{staging}/{entry}", "abandoned: who was making it is gone") for entry in dead]
-    for path in _waste(store, held):
+    for path in _waste(store, lambda: _held(store)):
         trash = path.startswith(f"{store.path}/trash/")
         found.append((path, "removed already, but not deleted" if trash else "belongs to no tree"))
     return found
 
 
-def _waste(store: "Store", staging: "set[str]") -> "list[str]":
+def unowned(store: "Store", live: "list[records.Tree]", staging: "Callable[[], set[str]] | None" = None) -> "list[str]":
+    """What the backend keeps for none of these trees, nor for one of these entries of staging/ (default: those whose
+    lock is held)."""
+
+    def making() -> "frozenset[str]":
+        entries = staging() if staging else _held(store)
+        return frozenset(entry.removesuffix(".lock").rpartition("-")[2] for entry in entries)
+
+    found = store.backend.orphans(live, making())
+    if found:
+        # Whoever began between that look at staging/ and the backend's own has a lock by now.
+        still = set(store.backend.orphans(live, making()))
+        found = [orphan for orphan in found if orphan in still]
+    return found
+
+
+def _held(store: "Store") -> "set[str]":
+    """The locks in staging/ that somebody holds."""
+    staging = f"{store.path}/staging"
+    locked = (entry for entry in os.listdir(staging) if entry.endswith(".lock"))
+    return {entry for entry in locked if not locks.is_free(f"{staging}/{entry}")}
+
+
+def _waste(store: "Store", staging: "Callable[[], set[str]]") -> "list[str]":
     """What is in trash/, and what belongs to no tree, nor to one of these entries of staging/."""
     trash = [f"{store.path}/trash/{entry}" for entry in sorted(os.listdir(f"{store.path}/trash"))]
     found = store.trees()
     live = [tree for tree in found if isinstance(tree, records.Tree)]
     if len(live) != len(found):
         return trash  # a damaged record names layers that nobody else may know of
-    making = frozenset(entry.removesuffix(".lock").rpartition("-")[2] for entry in staging)
-    return trash + store.backend.orphans(live, making)
+    return trash + unowned(store, live, staging)
 
 
 def _free(path: str) -> "locks.Lock | None":

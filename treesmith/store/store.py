@@ -182,6 +182,7 @@ class Store:
                 lock.close()
                 raise
             lock.close()
+            locks.clear(f"{self.path}/locks/{id}")  # the tree had taken its own along: this is a new file
         raise NotFoundError(f"no tree @{id}")
 
     def in_use(self, id: str) -> bool:
