@@ -178,8 +178,7 @@ class Zfs:
 
     def _usage(self, root: "Root") -> Usage:
         dataset = self._root(root.id)
-        _table("snapshot", f"{dataset}@measured")  # commits: what is not on disk is counted nowhere
-        _table("destroy", f"{dataset}@measured")
+        self._calls.sync(dataset.partition("/")[0])  # what is not on disk is counted nowhere
         return self._taken(dataset)
 
     def _taken(self, dataset: str) -> Usage:

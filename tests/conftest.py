@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--table", metavar="FILE", help="put the contract suite's table there, beside what it holds")
+    parser.addoption("--table", metavar="FILE", help="do not draw the contract suite's table, put it there")
 
 
 def pytest_configure(config: pytest.Config) -> None:

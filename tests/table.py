@@ -1,11 +1,11 @@
 """The contract suite's table: each test with each backend, filesystem and kernel, drawn at the end of a run.
 
-With --table FILE the columns are put into FILE beside those that are there; what cannot be written is only drawn, so
-that a guest, which changes nothing of its host, draws the host's columns and its own.
+With --table FILE the run's columns go into FILE instead; `table.py FILE...` draws the columns of several runs as one.
 """
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,12 +42,8 @@ class Table:
         if not cells:
             return
         if self.path:
-            if self.path.exists() and (text := self.path.read_text()):
-                cells = json.loads(text) | cells
-            try:
-                self.path.write_text(json.dumps(cells))
-            except OSError as error:
-                terminalreporter.write_line(f"{self.path}: {error.strerror}")
+            self.path.write_text(json.dumps(cells))
+            return
         terminalreporter.section("the contract: backend, filesystem, Linux")
         for line in drawn(cells):
             terminalreporter.write_line(line)
@@ -62,3 +58,10 @@ def drawn(cells: dict[str, dict[str, str]]) -> list[str]:
     rows = [["", *line] for line in zip(*heads, strict=True)]
     rows += [[test, *(column.get(test, "-") for column in cells.values())] for test in tests]
     return ["  ".join([row[0].ljust(width), *(word.ljust(8) for word in row[1:])]).rstrip() for row in rows]
+
+
+if __name__ == "__main__":
+    columns: dict[str, dict[str, str]] = {}
+    for path in sys.argv[1:]:
+        columns.update(json.loads(Path(path).read_text()))
+    print("The contract: backend, filesystem, Linux", *drawn(columns), sep="\n")

@@ -12,10 +12,11 @@ from forest import opened
 import treesmith.backends.zfs
 from treesmith.store import Store
 
-pytestmark = [
+only_zfs = [
     pytest.mark.parametrize("ground", [("zfs", "zfs")], ids="@".join, indirect=True),
     pytest.mark.skipif(not os.path.exists("/dev/zfs"), reason="no ZFS here: see tests/guest"),
 ]
+pytestmark = only_zfs
 
 
 def datasets(what: str) -> list[str]:

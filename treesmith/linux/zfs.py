@@ -65,6 +65,11 @@ class Zfs:
         with _List(self, name) as names:
             self._on_list("lzc_destroy_snaps", names, 1, what=name)
 
+    def sync(self, pool: str) -> None:
+        """What was written is on disk, and counted: zpool-sync(8)."""
+        with _List(self, "force", False) as options:
+            self._call("lzc_sync", os.fsencode(pool), options, None, what=pool)
+
     def hold(self, snapshot: str, tag: str) -> None:
         """Until `release`: zfs-hold(8)."""
         with _List(self, snapshot, tag) as holds:
@@ -95,11 +100,11 @@ class Zfs:
 
 
 class _List:
-    """An nvlist of one pair, in a `with` block. value: a string, a list, or None for a flag. Without a key: none."""
+    """An nvlist of one pair, in a `with` block. value: None for a flag that is only there. Without a key: none."""
 
     __slots__ = ("_calls", "_key", "_list", "_value")
 
-    def __init__(self, calls: Zfs, key: str, value: "str | _Pointer | None" = None) -> None:
+    def __init__(self, calls: Zfs, key: str, value: "str | bool | _Pointer | None" = None) -> None:
         self._calls = calls
         self._key = key
         self._value = value
@@ -119,6 +124,8 @@ class _List:
         call("nvlist_alloc", _ctypes.byref(self._list), _UNIQUE_NAME, 0, of=library)
         if self._value is None:
             call("nvlist_add_boolean", self._list, key, of=library)
+        elif isinstance(self._value, bool):
+            call("nvlist_add_boolean_value", self._list, key, int(self._value), of=library)
         elif isinstance(self._value, str):
             call("nvlist_add_string", self._list, key, os.fsencode(self._value), of=library)
         else:

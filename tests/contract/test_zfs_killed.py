@@ -1,0 +1,156 @@
+"""SIGKILL after every call that changes a dataset, and a full pool at it, in whatever makes such calls.
+
+Afterwards each tree is there whole or not at all, the next writer clears up, and no dataset is left that is no tree's.
+strace(1) cannot tell these calls apart: all are ioctls. So they are struck where they have names, in linux/zfs.py.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+from forest import content, opened
+from test_zfs import datasets, only_zfs
+
+from treesmith.compare import Entry
+from treesmith.errors import Error
+from treesmith.linux.zfs import Zfs
+from treesmith.store import Store, Tree, open_store
+
+pytestmark = only_zfs
+CHANGING = {
+    "lzc_create", "lzc_clone", "lzc_snapshot", "lzc_destroy", "lzc_destroy_snaps", "lzc_promote", "lzc_hold",
+    "lzc_release",
+}  # fmt: skip
+FAULTS = ("after", "full")
+
+
+def base(store: Store) -> None:
+    """web is writable and has a fork, both of a sealed tree."""
+    with store.stage() as stage:
+        stage.create()
+        with opened(store, stage) as root:
+            (root / "base").write_text("base")
+        tree = store.publish(stage, "build", "base", sealed=True)
+    web = store.snapshot(tree, "web")
+    with opened(store, web) as root:
+        (root / "web").write_text("web")
+    store.snapshot(web, "copy")
+
+
+def build(store: Store) -> None:
+    with store.stage() as stage:
+        stage.create()
+        with opened(store, stage) as root:
+            (root / "new").write_text("new")
+        store.publish(stage, "build", "new", sealed=True)
+
+
+def snapshot(store: Store) -> None:
+    store.snapshot(store.find("base"), "new")
+
+
+def snapshot_writable(store: Store) -> None:
+    store.snapshot(store.find("web"), "new")
+
+
+def seal(store: Store) -> None:
+    store.seal(store.find("web"))
+
+
+def remove(store: Store) -> None:
+    store.remove([store.find("web")], recursive=True)
+
+
+def lose(store: Store) -> None:
+    """A record is gone, but not the tree's forks: its dataset goes, and what they need of it becomes theirs."""
+    web = store.find("web")
+    os.rename(web.home, f"{store.path}/trash/{web.id}")
+    failed = store.sweep()
+    if failed:
+        raise Error("not all is swept", "\n".join(failed))
+
+
+def blows(store: Store, change: Callable[[Store], None], prepare: Callable[[], None]) -> Iterator[str]:
+    for fault in FAULTS:
+        for number in count(1):
+            prepare()
+            if not struck(store.path, change, number, fault):
+                break
+            yield f"{fault} call {number}"
+
+
+def struck(path: str, change: Callable[[Store], None], number: int, fault: str) -> bool:
+    """Make the change in a process of its own. False: it has fewer calls, and went through."""
+    pid = os.fork()
+    if pid:
+        status = os.waitpid(pid, 0)[1]
+        code = os.waitstatus_to_exitcode(status)
+        assert code in (0, 1, -signal.SIGKILL), code
+        return code != 0
+    left, real = [number], Zfs._call
+
+    def call(self: Zfs, name: str, *arguments: object, of: int = 0, what: str = "") -> None:
+        left[0] -= name in CHANGING
+        here = name in CHANGING and not left[0]
+        if here and fault == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
+        real(self, name, *arguments, of=of, what=what)
+        if here and fault == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Zfs._call = call  # type: ignore[method-assign]
+    code = 2
+    try:
+        change(open_store(path))
+        code = 1 if left[0] <= 0 else 0
+    except (Error, OSError):
+        code = 1
+    finally:
+        os._exit(code)
+
+
+def seen(store: Store) -> dict[str, list[Entry]]:
+    """Without times: what is made anew has its own."""
+    trees = [tree for tree in store.trees() if isinstance(tree, Tree) and tree.name]
+    return {tree.name: [(e.path, e.type, e.mode, e.digest) for e in content(store, tree)] for tree in trees}
+
+
+CHANGES = (build, snapshot, snapshot_writable, seal, remove, lose)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.__name__)
+def test_every_call(store: Store, change: Callable[[Store], None], capsys: pytest.CaptureFixture[str]) -> None:
+    base(store)
+
+    def prepare() -> None:
+        gone = ["new"] if change in (build, snapshot, snapshot_writable) else ["copy", "web", "base"]
+        for name in gone:
+            if store.named(name):
+                store.remove([store.find(name)])
+        if not store.named("base"):
+            base(store)
+
+    before = seen(store)
+    change(store)
+    assert store.recover() == []
+    after = seen(store)
+    hits = 0
+    for blow in blows(store, change, prepare):
+        hits += 1
+        found = seen(store)
+        assert all(tree in (before.get(name), after.get(name)) for name, tree in found.items()), blow
+        assert set(before) & set(after) <= set(found), blow
+        assert store.recover() == [], blow
+        trees = {tree.id: tree for tree in store.trees()}
+        assert {name.rpartition("/")[2] for name in datasets("filesystem")} == set(trees), blow
+        try:
+            change(store)
+        except Error:
+            pass  # it had gone through before
+        assert seen(store) == after, blow
+    with capsys.disabled():
+        print(f" {hits} points", end="")
+    assert hits >= 2
