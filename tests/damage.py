@@ -36,7 +36,9 @@ def missing_record(store: Store) -> None:
 def garbage_layout(store: Store) -> None:
     path = record(store.find("web"))
     text = path.read_text()
-    path.write_text(text[: text.index('"layout"')] + '"layout": {"layers": "../..", "sealed": "perhaps"}}')
+    path.write_text(
+        text[: text.index('"layout"')] + '"layout": {"layers": "../..", "sealed": "perhaps"},\n"steps": []}\n'
+    )
 
 
 def missing_root(store: Store) -> None:

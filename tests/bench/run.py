@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import crowd
 import rivals
 from rivals import IMAGE, PODMAN_RUN, sh
 
@@ -162,7 +163,34 @@ def booted(folder: Path, command: str) -> tuple[float, float]:
     return (ready - begin) * 1000, (time.monotonic() - ready) * 1000
 
 
-GROUPS = {"launch": launch, "snapshot": snapshot, "cached": cached, "step": step, "boot": boot}
+def scale(bench: Bench) -> None:
+    """Of 10,000 trees beside 10: last column, the ratio. `ls` may grow with them, nothing else."""
+    few, many = crowd.stores(bench.folder).values()
+    verbs = {
+        "snapshot": ("rm -q s", "snapshot debian-base s"),
+        "launch a sealed tree": ("", "launch -q debian-base -- true"),
+        "launch a writable tree": ("", "launch -q n1 -- true"),
+        "show": ("", "show n1"),
+        "ls": ("", "ls"),
+    }
+    print(f"\n{crowd.MANY} trees, and {crowd.FEW}")
+    for label, (before, line) in verbs.items():
+        first = "sh -c 'treesmith --store {} " + before + " 2>/dev/null || true'" if before else ""
+        medians = times({
+            store: (first.format(store), f"treesmith --store {store} {line}") for store in (many, few)
+        })  # fmt: skip
+        print(f"  {label:<44}{medians[many]:>10.1f} ms{medians[few]:>10.1f} ms{medians[many] / medians[few]:>10.2f}")
+
+
+def idle(bench: Bench) -> None:
+    print("\nbytes on disk for a snapshot that nobody writes to")
+    for where, kibibytes in crowd.idle(bench.folder, bench.tree).items():
+        print(f"  {where:<44}{kibibytes:>10.1f} KiB")
+
+
+GROUPS = {
+    "scale": scale, "idle": idle, "launch": launch, "snapshot": snapshot, "cached": cached, "step": step, "boot": boot,
+}  # fmt: skip
 
 
 def main() -> None:

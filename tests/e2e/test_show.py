@@ -44,7 +44,7 @@ def test_show(treesmith: Command, store: Store, built: Tree) -> None:
     fields = {line[:9].strip(): line[9:].strip() for line in treesmith("show", "base").stdout.splitlines()}
     assert fields["name"] == "base"
     assert fields["id"] == f"@{built.id}"
-    assert (fields["kind"], fields["state"], fields["copies"]) == ("build", "sealed", "web")
+    assert (fields["kind"], fields["state"]) == ("build", "sealed")
     assert (fields["recipe"], fields["launch"], fields["labels"]) == ("/recipes/base.toml", "command = sh -l", "x = y")
     assert fields["backend"] == store.backend.name
     assert "from     base" in treesmith("show", "web").stdout

@@ -10,6 +10,8 @@ from grow import make, step, titles
 from treesmith.errors import BusyError, Error, NotFoundError, UsageError
 from treesmith.store import Damaged, Store, Tree, create_store, open_store
 
+FIELDS = [field.lstrip("_") for field in Tree.__slots__]
+
 
 def test_a_record_says_what_was_published(store: Store) -> None:
     base = make(
@@ -17,7 +19,7 @@ def test_a_record_says_what_was_published(store: Store) -> None:
     )
     fork = store.snapshot(base, "fork", {"for": "me"})
     for tree, found in ((base, store.find("base")), (fork, store.find(f"@{fork.id[:6]}"))):
-        assert all(getattr(tree, field) == getattr(found, field) for field in Tree.__slots__)
+        assert all(getattr(tree, field) == getattr(found, field) for field in FIELDS)
     assert (base.parent, base.sealed, base.kind, base.labels) == (None, True, "build", {"a": "ü\n"})
     assert (fork.parent, fork.sealed, fork.kind, fork.labels) == (base.id, False, "snapshot", {"for": "me"})
     assert (fork.recipe, fork.steps, fork.launch) == (base.recipe, base.steps, base.launch)

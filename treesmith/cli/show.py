@@ -23,8 +23,7 @@ def show(asked: Asked, tree: str, json: bool) -> None:
 
 
 def _shown(store: Store, tree: Tree) -> list[tuple[str, str]]:
-    trees = store.trees()
-    below = sorted(other.title for other in trees if isinstance(other, Tree) and other.name and other.parent == tree.id)
+    parent = tree.parent or ""
     state = "sealed" if tree.sealed else "writable"
     return [
         ("name", listing.Styled(tree.name, listing.BOLD)),
@@ -35,8 +34,7 @@ def _shown(store: Store, tree: Tree) -> list[tuple[str, str]]:
             ", ".join([state, *(["pinned"] if tree.pin else []), *(["in use"] if store.in_use(tree.id) else [])]),
         ),
         ("created", moment(tree.created)),
-        ("from", origin(tree, {other.id: other.title for other in trees}) if tree.kind == "snapshot" else ""),
-        ("copies", "\n".join(below)),
+        ("from", origin(tree, {parent: store.name_of(parent)}) if tree.kind == "snapshot" else ""),
         ("recipe", _recipe(tree.recipe or {})),
         ("steps", "\n".join(step_title(step) for step in tree.steps)),
         ("launch", _table(tree.launch)),

@@ -192,8 +192,11 @@ def _odd(tree: Tree) -> str:
     """What is wrong with a record of the right shape."""
     if "/" in tree.key or tree.key.startswith("."):
         return f"its key is {tree.key!r}"
-    if not all(isinstance(step, dict) for step in tree.steps):
-        return "its steps are no objects"
+    try:
+        if not all(isinstance(step, dict) for step in tree.steps):
+            return "its steps are no objects"
+    except Error as error:
+        return error.details
     return ""
 
 

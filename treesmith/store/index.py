@@ -27,6 +27,21 @@ def read_names(folder: str) -> "dict[str, str]":
     return {name: id for name, id in read(folder).items() if is_entry(name)}
 
 
+def name_of(folder: str, id: str) -> str:
+    """The name that means `id`, the one without a number if there are two; "" if there is none."""
+    found = ""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(at):
+            if target(name, at) == id and is_entry(name):
+                found = name
+                if "@" not in name:
+                    break
+    finally:
+        os.close(at)
+    return found
+
+
 def target(path: str, at: "int | None" = None) -> str:
     """The id that a link names; "" if there is no such link."""
     try:

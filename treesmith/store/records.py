@@ -1,9 +1,13 @@
 """A tree's record, tree.json, and the one way to write it.
 
-Reading: CPython's own C scanner without the `json` module, which costs a hot verb 8 ms to import.
+Reading: CPython's own C scanner without the `json` module, which costs a hot verb 8 ms to import. The steps come last,
+on a line of their own, and are read when somebody asks for them: they list every package that each installed, and ten
+thousand snapshots of one tree each have them.
 """
 
 import os
+
+from treesmith.errors import Error
 
 try:
     from _json import encode_basestring_ascii as _quoted
@@ -25,8 +29,8 @@ class Tree:
     """A tree of the store: what its record says, where it is, and its name."""
 
     __slots__ = (
-        "created", "home", "id", "key", "kind", "labels", "launch", "layout", "name", "parent", "pin", "recipe",
-        "sealed", "steps",
+        "_steps", "created", "home", "id", "key", "kind", "labels", "launch", "layout", "name", "parent", "pin",
+        "recipe", "sealed",
     )  # fmt: skip
 
     def __init__(self, record: "dict[str, Any]", home: str, name: str = "") -> None:
@@ -35,7 +39,7 @@ class Tree:
         self.parent: str | None = record["parent"]  # the id of the tree this one was forked from
         self.key: str = record["key"]  # a step's, or ""
         self.recipe: dict[str, Any] | None = record["recipe"]
-        self.steps: list[dict[str, Any]] = record["steps"]
+        self._steps: list[dict[str, Any]] | None = record["steps"]  # None until they are asked for
         self.created: int = record["created"]  # seconds since 1970
         self.sealed: bool = record["sealed"]
         self.launch: dict[str, Any] = record["launch"]
@@ -49,6 +53,26 @@ class Tree:
     def title(self) -> str:
         """What to call it in a message."""
         return self.name or f"@{self.id}"
+
+    @property
+    def steps(self) -> "list[dict[str, Any]]":
+        """What it was made by, the first step first. Error: they are damaged."""
+        if self._steps is None:
+            try:
+                text = read_file(f"{self.home}/{FILE}").partition(_STEPS)[2]
+                if text not in _known:
+                    _known[text] = parse(text.removesuffix("}\n"))
+            except (OSError, ValueError) as error:
+                raise Error(f"{self.title} is damaged", f"its steps: {error}") from None
+            self._steps = list(_known[text])
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: "list[dict[str, Any]]") -> None:
+        self._steps = steps
+
+
+_known: "dict[str, list[dict[str, Any]]]" = {}  # JSON -> steps
 
 
 class Damaged:
@@ -69,15 +93,19 @@ class Damaged:
 
 _SHAPE: "tuple[tuple[str, Any], ...]" = (
     ("id", str), ("kind", str), ("parent", (str, type(None))), ("key", str), ("recipe", (dict, type(None))),
-    ("steps", list), ("created", int), ("sealed", bool), ("launch", dict), ("labels", dict), ("pin", bool),
-    ("layout", dict),
+    ("created", int), ("sealed", bool), ("launch", dict), ("labels", dict), ("pin", bool), ("layout", dict),
+    ("steps", (list, type(None))),
 )  # fmt: skip
+_STEPS = ',\n"steps": '  # a raw newline is in no string of JSON
 
 
 def read(home: str, name: str = "") -> Tree:
     """The tree at `home`. FileNotFoundError if nothing is there; ValueError: why its record cannot be used."""
-    text = read_file(f"{home}/{FILE}")
-    record = parse(text)
+    text = read_file(f"{home}/{FILE}", _STEPS)
+    head, mark, _ = text.partition(_STEPS)
+    record = parse(head + "}" if mark else text)  # no mark: somebody has edited it
+    if mark:
+        record["steps"] = None
     if not isinstance(record, dict):
         raise ValueError(f"{FILE} is no object")
     version = record.get("version")
@@ -104,7 +132,9 @@ def survey(home: str, name: str = "") -> "Tree | Damaged | None":
 
 def write(path: str, tree: Tree, durable: bool = True) -> None:
     """Put the tree's record into the file `path`, and onto the disk."""
-    write_file(path, encode({"version": VERSION, **fields(tree)}) + "\n", durable)
+    record = {"version": VERSION, **fields(tree)}
+    steps = encode(record.pop("steps"))
+    write_file(path, f"{encode(record)[:-1]}{_STEPS}{steps}}}\n", durable)
 
 
 def fields(tree: Tree) -> "dict[str, Any]":
@@ -119,16 +149,18 @@ def replace(tree: Tree) -> None:
     sync_folder(tree.home)
 
 
-def read_file(path: str) -> str:
-    """ValueError if it is not UTF-8."""
+def read_file(path: str, until: str = "") -> str:
+    """The text of a file, or what comes before the first `until`, and that. ValueError if it is not UTF-8."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        parts = []
-        while part := os.read(fd, 1 << 16):
-            parts.append(part)
+        text, size = b"", 2048 if until else 1 << 16  # most of a record's length is its steps
+        while part := os.read(fd, size):
+            text += part
+            if until and until.encode() in text:
+                return text[: text.index(until.encode()) + len(until)].decode()
     finally:
         os.close(fd)
-    return b"".join(parts).decode()
+    return text.decode()
 
 
 def write_file(path: str, text: str, durable: bool) -> None:

@@ -102,6 +102,10 @@ class Store:
         id = index.target(f"{self.path}/names/{name}")
         return id if id and os.path.lexists(f"{self.path}/trees/{id}") else ""
 
+    def name_of(self, id: str) -> str:
+        """The name of a tree, "" if it has none."""
+        return index.name_of(f"{self.path}/names", id)
+
     def read(self, id: str, name: str = "") -> Tree:
         """The tree of an id. NotFoundError; Error if its record is damaged."""
         found = records.survey(f"{self.path}/trees/{id}", name)
@@ -114,7 +118,7 @@ class Store:
     def find(self, ref: str) -> Tree:
         """The tree that NAME, NAME@N or @hex (4 digits at least) means. NotFoundError; Error if it is damaged."""
         id = self.identify(ref)
-        return self.read(id, ref if ref[0] != "@" else index.by_id(self.names()).get(id, ""))
+        return self.read(id, ref if ref[0] != "@" else self.name_of(id))
 
     def identify(self, ref: str) -> str:
         """The id that NAME, NAME@N or @hex means, its record good or not. NotFoundError."""
@@ -170,7 +174,7 @@ class Store:
                 mounted.settle(id)
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
-                raise mounted.busy(index.by_id(self.names()).get(id, f"@{id}"), id)
+                raise mounted.busy(self.name_of(id) or f"@{id}", id)
             try:
                 if os.path.lexists(home):
                     from treesmith.sandbox import leftovers

@@ -16,6 +16,8 @@ def terminal(stream: object) -> bool:
 
 def visible(text: str) -> str:
     """A tool's output or a file's name may hold anything; only what a terminal merely shows goes through."""
+    if text.isprintable():
+        return text
     return "".join(mark if mark.isprintable() or mark == "\t" else repr(mark)[1:-1] for mark in text)
 
 
