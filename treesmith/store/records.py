@@ -56,13 +56,15 @@ class Tree:
 
     @property
     def steps(self) -> "list[dict[str, Any]]":
-        """What it was made by, the first step first. Error: they are damaged."""
+        """What it was made by, the first step first; nothing if it has gone meanwhile. Error: they are damaged."""
         if self._steps is None:
             try:
                 text = read_file(f"{self.home}/{FILE}").partition(_STEPS)[2]
                 if text not in _known:
                     _known[text] = parse(text.removesuffix("}\n"))
             except (OSError, ValueError) as error:
+                if not os.path.lexists(self.home):
+                    return []
                 raise Error(f"{self.title} is damaged", f"its steps: {error}") from None
             self._steps = list(_known[text])
         return self._steps
