@@ -1,4 +1,4 @@
-"""SIGKILL and a full disk at every step of a prune that makes one layer of several."""
+"""SIGKILL and a full disk at every call that changes the disk, of a prune that makes one layer of several."""
 
 import shutil
 from pathlib import Path
@@ -39,9 +39,12 @@ def deep(path: Path, backend: str) -> None:
 
 @pytest.mark.parametrize("fault", [strike.KILL, strike.NO_SPACE])
 def test_every_blow(fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scene = Scene("prune", "overlay", tmp_path, deep)
+    scene = Scene("prune", "overlay", tmp_path, tmp_path, deep)
     scene.begin()
-    hits = scene.endure(fault)
+    try:
+        hits = scene.endure(fault)
+    finally:
+        scene.end()
     with capsys.disabled():
         print(f" {hits} points", end="")
     assert hits > 30
