@@ -140,7 +140,10 @@ class Btrfs:
     def _usage(self, root: "Root") -> Usage:
         from treesmith.backends.measure import subvolume
 
-        self.flush(root)  # what is not yet on disk is counted nowhere
+        try:
+            self.flush(root)  # what is not yet on disk is counted nowhere
+        except FileNotFoundError:
+            return Usage(None, None, None)  # removed meanwhile
         return subvolume(f"{root.home}/root")
 
     def _fork_inner(self, above: str, root: str, path: str) -> None:

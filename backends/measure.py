@@ -64,13 +64,18 @@ def subvolume(path: str) -> Usage:
 
 def sharing(root: str) -> Usage:
     """What a directory takes where files may have the same blocks: those that nobody else has are its own. Data that
-    two files of its own have in common count as shared."""
+    two files of its own have in common count as shared, and what vanishes meanwhile does not count."""
     alone = shared = 0
     seen: set[int] = set()
     waiting = [root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                found = list(entries)
+        except FileNotFoundError:
+            continue
+        for entry in found:
+            try:
                 status = entry.stat(follow_symlinks=False)
                 if status.st_ino in seen:
                     continue
@@ -82,11 +87,13 @@ def sharing(root: str) -> Usage:
                     alone += status.st_blocks * 512
                     continue
                 file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    found = extents(file)
-                finally:
-                    os.close(file)
-                if found is None:
-                    return Usage(None, None, None)
-                alone, shared = alone + found[0], shared + found[1]
+            except FileNotFoundError:
+                continue
+            try:
+                sizes = extents(file)
+            finally:
+                os.close(file)
+            if sizes is None:
+                return Usage(None, None, None)
+            alone, shared = alone + sizes[0], shared + sizes[1]
     return Usage(alone, shared, alone + shared)

@@ -135,3 +135,13 @@ def test_clearing_what_is_deep_and_what_does_not_want_to_go(store: Store) -> Non
     store.backend.clear(str(trash))
     assert not trash.exists()
     store.backend.clear(str(trash))
+
+
+def test_measuring_what_was_removed_meanwhile_is_no_error(store: Store) -> None:
+    with store.stage() as stage:
+        stage.create()
+        base = store.publish(stage, "build", "base", sealed=True)
+    fork = store.snapshot(base, "fork")
+    meter = store.backend.measure([base, fork])
+    store.remove([fork])
+    assert not meter.usage(fork).exclusive
