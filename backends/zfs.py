@@ -182,9 +182,14 @@ class Zfs:
         return self._taken(dataset)
 
     def _taken(self, dataset: str) -> Usage:
-        properties = dict(_table("get", "-o", "property,value", "used,referenced", dataset))
+        try:
+            properties = dict(_table("get", "-o", "property,value", "used,referenced", dataset))
+            cloned = any(clones not in ("-", "") for _, clones in self._snapshots(dataset))
+        except Error:
+            if self._calls.exists(dataset):
+                raise
+            return Usage(None, None, None)  # removed meanwhile
         used, shown = int(properties["used"]), int(properties["referenced"])
-        cloned = any(clones not in ("-", "") for _, clones in self._snapshots(dataset))
         # What clones share with it is charged to it alone, and does not come back with it.
         return Usage(None if cloned else used, None if cloned else max(shown - used, 0), shown)
 
