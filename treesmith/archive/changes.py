@@ -8,10 +8,9 @@ import os
 import tarfile
 from typing import BinaryIO, Protocol, cast
 
-from treesmith.archive.layer import Layer, Meta, below, telling
+from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.unpack import BROKEN, Member, lay, safe
 from treesmith.errors import Error
-from treesmith.linux.file import open_inside
 
 _MARK = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -92,31 +91,11 @@ class _Changes(Layer):
 
     def hide(self, path: str) -> None:
         """What the layers below have at `path`."""
-        self._forget()
-        with telling(path):
-            folder, name = os.path.split(below(path))
-            try:
-                parent = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            try:
-                self._hide(parent, self._real(parent), name)
-            finally:
-                os.close(parent)
+        self._where(path, self._hide)
 
     def hide_content(self, path: str) -> None:
         """What the layers below have in the folder `path`. A link has no content."""
-        self._forget()
-        with telling(path or "/"):
-            folder, name = os.path.split(below(path))
-            try:
-                parent = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            try:
-                self._hide_content(parent, self._real(parent), name)
-            finally:
-                os.close(parent)
+        self._where(path, self._hide_content)
 
     def _serves(self, path: str, name: str, parent: int) -> bool:
         """A link to a folder is replaced."""
@@ -150,23 +129,22 @@ class _Changes(Layer):
         """The path of a folder in the root, "" or beginning with /, all links resolved: proc(5), /proc/pid/fd."""
         return os.readlink(f"/proc/self/fd/{fd}").rstrip("/").removeprefix(self._top)
 
-    def _hide(self, parent: int, folder: str, name: str) -> None:
-        made = self._made.get(folder, {}).get(name)
+    def _hide(self, parent: int, name: str) -> None:
+        made = self._made.get(self._real(parent), {}).get(name)
         if made is None:
             self._clear(parent, name)
         else:
-            self._hide_content(parent, folder, name, bare=not made)
+            self._hide_content(parent, name, bare=not made)
 
-    def _hide_content(self, parent: int, folder: str, name: str, bare: bool = False) -> None:
+    def _hide_content(self, parent: int, name: str, bare: bool = False) -> None:
         """bare: the folder, which only entries below it need, also loses what it was like."""
         try:
             fd = os.open(name, _FOLDER, dir_fd=parent)
         except OSError:
             return
         try:
-            path = self._real(fd)
             for child in os.listdir(fd):
-                self._hide(fd, path, child)
+                self._hide(fd, child)
             if bare:
                 self._dress(fd, Meta())
         finally:

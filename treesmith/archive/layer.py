@@ -8,6 +8,7 @@ owner, mode, extended attributes, times, in this order, as a change of owner cle
 import io
 import os
 import stat
+from collections.abc import Callable
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
@@ -135,15 +136,19 @@ class Layer:
 
     def remove(self, path: str) -> None:
         """Whatever is at `path`, with all below it; nothing there is as good."""
+        self._where(path, self._clear)
+
+    def _where(self, path: str, action: Callable[[int, str], None]) -> None:
+        """`action` with the folder that `path` lies in and its last part; nothing without such a folder."""
         self._forget()
-        with telling(path):
+        with telling(path or "/"):
             folder, name = os.path.split(below(path))
             try:
                 parent = open_inside(self._root, folder or ".", os.O_PATH | os.O_DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
                 return
             try:
-                self._clear(parent, name)
+                action(parent, name)
             finally:
                 os.close(parent)
 

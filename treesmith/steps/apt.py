@@ -11,12 +11,12 @@ from typing import Any
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import installed
-from treesmith.steps.debian import local_path
 from treesmith.steps.inputs import Inputs, Setting
 from treesmith.steps.network import outfit
 from treesmith.steps.pool import Wanted, keep, lend, wanted
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
+from treesmith.steps.source import local_path
 from treesmith.steps.step import Step
 
 schema = Schema(

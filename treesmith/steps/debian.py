@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from treesmith.steps.source import local_path
+
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -28,12 +30,6 @@ def host_mirror(suite: str, etc: str = "/etc/apt") -> str:
     mirrors = [source for source in host_sources(etc) if source.uri.rstrip("/").endswith("/debian")]
     fitting = [source for source in mirrors if suite in source.suites] or mirrors
     return next((source.uri for source in fitting), DEFAULT_MIRROR)
-
-
-def local_path(mirror: str) -> str:
-    """The absolute host path of a mirror that is a folder, else ""."""
-    scheme, _, path = mirror.partition("://")
-    return path.rstrip("/") if scheme in ("file", "copy") else ""
 
 
 def later(mirror: str, suite: str) -> list[Source]:

@@ -13,11 +13,13 @@ from typing import Any
 from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import apt, installed
-from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later, local_path
-from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
+from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later
+from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.programs import driver
 from treesmith.steps.room import Room
 from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.source import keyring as keyring_of
+from treesmith.steps.source import local_path, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -73,13 +75,8 @@ def inputs(step: Step, setting: Setting) -> Inputs:
 
 
 def mirror_of(step: Step) -> str:
-    """A URL; of a folder of the host, file:///PATH."""
-    given = step.text("mirror")
-    if not given:
-        return host_mirror(step.text("suite"))
-    if "://" in given:
-        return given
-    return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
+    """A URL."""
+    return url(step) if step.text("mirror") else host_mirror(step.text("suite"))
 
 
 def sources(step: Step) -> list[Source]:
@@ -100,12 +97,7 @@ def _release(step: Step, source: Source) -> str:
 
 
 def _keyring(step: Step) -> str:
-    given = step.text("keyring")
-    path = (given if given.startswith("/") else host_path(step, "keyring")) if given else KEYRING
-    if not os.path.isfile(path):
-        hint = "" if given else "install debian-archive-keyring, or name a keyring"
-        raise step.error(f"no keyring {path}", "keyring", hint=hint)
-    return path
+    return keyring_of(step, KEYRING, "debian-archive-keyring")
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.debian import local_path
-from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
+from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.installed import added
 from treesmith.steps.network import outfit
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.source import kept_keys, keyring, keys, local_path, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -68,9 +68,9 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         return Inputs(facts, any("repodata.used" in below.facts for below in setting.below))
     if not step.text("release"):
         raise step.error("dnf needs the release with its mirror", "mirror", hint='release = "40"')
-    facts["mirror.used"] = mirror = _mirror(step)
+    facts["mirror.used"] = mirror = url(step)
     if not step.is_on("trust"):
-        facts["keyring.used"] = digest_of(_keyring(step))
+        facts["keyring.used"] = digest_of(keyring(step))
     local = local_path(mirror)
     if local:
         path = os.path.join(local, "repodata/repomd.xml")
@@ -105,37 +105,12 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
 def _source(step: Step, room: Room) -> _Source:
     if step.text("mirror"):
-        key = b""
-        if not step.is_on("trust"):
-            with open(_keyring(step), "rb") as file:
-                key = file.read()
-        return _Source(_mirror(step), step.text("release"), key)
+        return _Source(url(step), step.text("release"), keys(step))
     ours = (made for made in reversed(room.made) if str(made.get("driver", "")).startswith("dnf"))
     below: Mapping[str, Any] | None = next(ours, None)
     if below is None:
         raise Error("dnf has no source", "no step below named one", "mirror, release and keyring name it")
-    with room.root() as root:
-        key = read(root, _KEPT_KEY)
-    if not key and not step.is_on("trust"):
-        raise Error(f"the tree has no {_KEPT_KEY}", "so nothing says whose signatures are good", "trust = true")
-    return _Source(str(below["mirror"]), str(below["release"]), key)
-
-
-def _mirror(step: Step) -> str:
-    given = step.text("mirror")
-    if "://" in given:
-        return given
-    return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
-
-
-def _keyring(step: Step) -> str:
-    given = step.text("keyring")
-    if not given:
-        raise step.error("dnf needs a keyring", "mirror", hint="keyring = FILE, or trust = true")
-    path = given if given.startswith("/") else host_path(step, "keyring")
-    if not os.path.isfile(path):
-        raise step.error(f"no keyring {path}", "keyring")
-    return path
+    return _Source(str(below["mirror"]), str(below["release"]), kept_keys(step, room, _KEPT_KEY))
 
 
 def _configuration(step: Step, room: Room, source: _Source) -> str:

@@ -14,16 +14,15 @@ import shutil
 from typing import Any, NamedTuple
 
 from treesmith.archive.layer import Layer, Meta
-from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.linux.file import open_inside
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.debian import local_path
-from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
+from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.installed import added
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.source import kept_keys, keyring, keys, local_path, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -70,9 +69,9 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema))}
     if not step.text("mirror"):
         return Inputs(facts, any("lists.used" in below.facts for below in setting.below))
-    facts["mirror.used"] = mirror = _mirror(step)
+    facts["mirror.used"] = mirror = url(step)
     if not step.is_on("trust"):
-        facts["keyring.used"] = digest_of(_keyring(step))
+        facts["keyring.used"] = digest_of(keyring(step))
     local = local_path(mirror)
     if local:
         facts["lists.used"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
@@ -110,26 +109,11 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
 def _source(step: Step, room: Room) -> _Source:
     if step.text("mirror"):
-        key = b""
-        if not step.is_on("trust"):
-            with open(_keyring(step), "rb") as file:
-                key = file.read()
-        return _Source(_mirror(step), step.texts("repositories"), key)
+        return _Source(url(step), step.texts("repositories"), keys(step))
     below = next((made for made in reversed(room.made) if str(made.get("driver", "")).startswith("pacman")), None)
     if below is None:
         raise Error("pacman has no source", "no step below named one", "mirror and keyring name it")
-    with room.root() as root:
-        key = read(root, _KEPT_KEY)
-    if not key and not step.is_on("trust"):
-        raise Error(f"the tree has no {_KEPT_KEY}", "so nothing says whose signatures are good", "trust = true")
-    return _Source(str(below["mirror"]), tuple(below["repositories"]), key)
-
-
-def _mirror(step: Step) -> str:
-    given = step.text("mirror")
-    if "://" in given:
-        return given
-    return "file://" + (given if given.startswith("/") else host_path(step, "mirror"))
+    return _Source(str(below["mirror"]), tuple(below["repositories"]), kept_keys(step, room, _KEPT_KEY))
 
 
 def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
@@ -139,16 +123,6 @@ def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
         brief = f"no repository {repository} in {mirror}"
         raise step.error(brief, "mirror", f"there is no {path}", "repo-add makes one")
     return digest_of(path)
-
-
-def _keyring(step: Step) -> str:
-    given = step.text("keyring")
-    if not given:
-        raise step.error("pacman needs a keyring", "mirror", hint="keyring = FILE, or trust = true")
-    path = given if given.startswith("/") else host_path(step, "keyring")
-    if not os.path.isfile(path):
-        raise step.error(f"no keyring {path}", "keyring")
-    return path
 
 
 def _configuration(room: Room, source: _Source) -> str:
