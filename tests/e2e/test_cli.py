@@ -110,6 +110,19 @@ def test_a_damaged_tree_is_shown_and_can_be_removed(treesmith: Command, store: S
     assert "web" not in treesmith("ls").stdout
 
 
+def test_a_pinned_tree_stays(treesmith: Command, store: Store, base: Tree) -> None:
+    store.snapshot(base, "web")
+    assert treesmith("pin", "web").stderr == "web is pinned\n"
+    treesmith("pin", "web")
+    said = treesmith("rm", "web", status=1).stderr
+    assert "web: pinned" in said and "treesmith pin --off web" in said
+    treesmith("prune", "--keep-last=0")
+    assert "web" in store.names() and "pinned" in treesmith("show", "web").stdout
+    assert treesmith("pin", "--off", "web").stderr == "web is no longer pinned\n"
+    treesmith("prune", "--keep-last=0")
+    assert "web" not in store.names()
+
+
 def test_snapshot_rename_seal_rm(treesmith: Command, store: Store, base: Tree) -> None:
     treesmith("snapshot", "base", "web")
     assert "web" in treesmith("snapshot", "base", "web", status=1).stderr

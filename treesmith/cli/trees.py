@@ -113,6 +113,15 @@ def seal(asked: "Asked", tree: str) -> None:
         listing.say(f"{found.title} is sealed" if not found.sealed else f"{found.title} was sealed already")
 
 
+def pin(asked: "Asked", tree: str, off: bool) -> None:
+    store = open_store(asked.store)
+    found = store.find(tree)
+    if found.pin == off:
+        store.update(found, pin=not off)
+    if not asked.quiet:
+        listing.say(f"{found.title} is {'no longer ' if off else ''}pinned")
+
+
 def rm(asked: "Asked", trees: "tuple[str, ...]", recursive: bool, dry_run: bool) -> None:
     store = open_store(asked.store)
     known = {tree.id: tree for tree in store.trees()}

@@ -56,7 +56,7 @@ def removal(
             going[tree.id] = tree
     pinned = sorted(tree.title for tree in going.values() if isinstance(tree, Tree) and tree.pin)
     if pinned:
-        raise Error(f"{', '.join(pinned)}: pinned", hint="unpin first: treesmith pin --off")
+        raise Error(f"{', '.join(pinned)}: pinned", hint=f"treesmith pin --off {pinned[0]}")
     return list(going.values())[::-1]
 
 

@@ -81,6 +81,10 @@ _ALL = (
     ),
     Verb("seal", "Trees", "trees", "Make a tree read-only for good.", TREE),
     Verb(
+        "pin", "Trees", "trees", "Keep a tree from rm and prune.", TREE,
+        Option("off", "flag", "Let it go again."),
+    ),
+    Verb(
         "launch", "Run", "launch", "Start a command in a tree.", TREE,
         Option("bind", "many", "Mount a host path inside; OPTION is ro, noidmap or suid.", metavar="SRC:DST[:OPTION]"),
         Option("overlay", "many", "Mount a host folder inside; what is written there is lost.", metavar="SRC:DST"),
