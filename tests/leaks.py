@@ -27,15 +27,15 @@ def loops() -> set[str]:
 
 
 def cgroups() -> set[str]:
-    """Below the one of this run."""
+    """Below the one of this run. os.walk passes over what goes meanwhile; Path.rglob does not."""
     own = cgroup_folder()
-    return {f"cgroup {path}" for path in own.rglob("*") if path.is_dir()} if own else set()
+    return {f"cgroup {folder}/{name}" for folder, names, _ in os.walk(own) for name in names} if own else set()
 
 
 def records() -> set[str]:
     """Without the filters' programs, which are kept for the next launch."""
-    files = (path for path in RECORDS.rglob("*") if not path.is_dir())
-    return {f"record {path}" for path in files if path.parent != RECORDS / "filters"}
+    found = os.walk(RECORDS)
+    return {f"record {folder}/{name}" for folder, _, names in found for name in names if Path(folder).name != "filters"}
 
 
 def processes() -> set[str]:
