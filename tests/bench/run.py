@@ -195,7 +195,7 @@ GROUPS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", default=list(GROUPS), choices=[*GROUPS, []])
+    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="default: all")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where everything is put")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="treesmith-bench-", dir=options.folder) as name:
@@ -214,7 +214,7 @@ def main() -> None:
                 podman, buildah = rivals.podman(folder / "podman", archive)
                 bench = Bench(folder, docker, podman, buildah)
                 print(f"{os.uname().release}, {os.cpu_count()} CPUs; medians; last column: treesmith / this")
-                for group in options.groups:
+                for group in options.groups or GROUPS:
                     GROUPS[group](bench)
         finally:
             rivals.unmount(folder)
