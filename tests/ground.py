@@ -26,6 +26,11 @@ def cgroup_folder() -> Path | None:
     return Path(base + own) if base else None
 
 
+def cgroups(top: Path | None) -> list[Path]:
+    """All below `top`. os.walk passes over what goes meanwhile, as other runs' do; Path.rglob fails."""
+    return [Path(folder, name) for folder, names, _ in os.walk(top) for name in names] if top else []
+
+
 def take() -> Path | None:
     """Returns the cgroup that was left."""
     _check(_libc.unshare(CLONE_NEWNS), "unshare")

@@ -4,7 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from ground import RECORDS, cgroup_folder
+import ground
+from ground import RECORDS
 
 base = Path("/")  # loop devices count whose files lie below it
 
@@ -27,9 +28,8 @@ def loops() -> set[str]:
 
 
 def cgroups() -> set[str]:
-    """Below the one of this run. os.walk passes over what goes meanwhile; Path.rglob does not."""
-    own = cgroup_folder()
-    return {f"cgroup {folder}/{name}" for folder, names, _ in os.walk(own) for name in names} if own else set()
+    """Below the one of this run."""
+    return {f"cgroup {path}" for path in ground.cgroups(ground.cgroup_folder())}
 
 
 def records() -> set[str]:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ground import cgroups
 from launching import PATIENCE, Trees, wait_for
 
 from treesmith import ids
@@ -36,12 +37,16 @@ def killed(trees: Trees, host: str) -> Path:
     return held
 
 
+def left(slot: str) -> list[Path]:
+    return [path for path in cgroups(Path("/sys/fs/cgroup")) if path.name == f"treesmith-{slot}"]
+
+
 @pytest.mark.parametrize("host", [NONE, PURE, ""])
 def test_a_killed_one_is_cleared_from_elsewhere(trees: Trees, host: str) -> None:
     """Made where the cgroups look one way, cleared where they look another."""
     held = killed(trees, host)
     wait_for("its cgroup and ids", lambda: leftovers.clear() >= 0 and not held.exists())
-    assert not list(Path("/sys/fs/cgroup").rglob(f"treesmith-{held.name}"))
+    assert not left(held.name)
     assert trees.sh("echo fine") == "fine\n"
     trees.store.recover()
 
@@ -53,5 +58,5 @@ def test_a_dead_one_whose_cgroup_is_out_of_sight_is_left_to_others(trees: Trees)
     done = trees.apart(script, "launch", "-q", "base", "--", "true")
     assert done.returncode == 0
     leftovers.clear()
-    assert not list(Path("/sys/fs/cgroup").rglob(f"treesmith-{slot}"))
+    assert not left(slot)
     trees.store.recover()

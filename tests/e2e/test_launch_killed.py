@@ -11,7 +11,7 @@ from pathlib import Path
 
 import leaks
 import pytest
-from ground import cgroup_folder
+from ground import cgroup_folder, cgroups
 from launching import PATIENCE, Trees, wait_for
 
 SUPERVISORS = (  # its own system calls at which something was just made, or is about to be
@@ -28,10 +28,9 @@ CHILDS = (
 def lives() -> list[str]:
     """What is in a cgroup of ours. Of the dead only the folders may be left, for the next launch to remove."""
     found = []
-    own = cgroup_folder()
-    for folder in own.rglob("*/cgroup.procs") if own else ():
+    for folder in cgroups(cgroup_folder()):
         try:
-            found += folder.read_text().split()
+            found += (folder / "cgroup.procs").read_text().split()
         except OSError:
             continue
     return found

@@ -23,7 +23,7 @@ def tree(id: str, parent: str = "", name: str = "", kind: str = "build", age: in
     record = {
         "id": id, "kind": kind, "parent": parent or None, "key": f"key-{id}" if kind == "step" else "", "recipe": None,
         "steps": [{"tree": each} for each in more.get("steps", ())], "created": NOW - age, "sealed": True, "launch": {},
-        "labels": {}, "pin": more.get("pin", False), "layout": {},
+        "called": name, "labels": {}, "pin": more.get("pin", False), "layout": {},
     }  # fmt: skip
     return Tree(record, f"/trees/{id}", name)
 

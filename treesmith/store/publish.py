@@ -37,8 +37,8 @@ def publish(
         stage.layout = store.backend.seal(stage)
     record = {
         "id": stage.id, "kind": kind, "parent": stage.source, "key": key, "recipe": recipe, "steps": steps,
-        "created": int(time.time()), "sealed": sealed, "launch": launch, "labels": labels, "pin": False,
-        "layout": stage.layout,
+        "called": name, "created": int(time.time()), "sealed": sealed, "launch": launch, "labels": labels,
+        "pin": False, "layout": stage.layout,
     }  # fmt: skip
     tree = Tree(record, f"{store.path}/trees/{stage.id}", name)
     records.write(f"{stage.home}/{records.FILE}", tree, durable=not flush)

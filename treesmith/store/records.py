@@ -29,8 +29,8 @@ class Tree:
     """A tree of the store: what its record says, where it is, and its name."""
 
     __slots__ = (
-        "_steps", "created", "home", "id", "key", "kind", "labels", "launch", "layout", "name", "parent", "pin",
-        "recipe", "sealed",
+        "_steps", "called", "created", "home", "id", "key", "kind", "labels", "launch", "layout", "name", "parent",
+        "pin", "recipe", "sealed",
     )  # fmt: skip
 
     def __init__(self, record: "dict[str, Any]", home: str, name: str = "") -> None:
@@ -40,6 +40,7 @@ class Tree:
         self.key: str = record["key"]  # a step's, or ""
         self.recipe: dict[str, Any] | None = record["recipe"]
         self._steps: list[dict[str, Any]] | None = record["steps"]  # None until they are asked for
+        self.called: str = record["called"]  # the name it was given first; names/ says whether it has it still
         self.created: int = record["created"]  # seconds since 1970
         self.sealed: bool = record["sealed"]
         self.launch: dict[str, Any] = record["launch"]
@@ -95,8 +96,8 @@ class Damaged:
 
 _SHAPE: "tuple[tuple[str, Any], ...]" = (
     ("id", str), ("kind", str), ("parent", (str, type(None))), ("key", str), ("recipe", (dict, type(None))),
-    ("created", int), ("sealed", bool), ("launch", dict), ("labels", dict), ("pin", bool), ("layout", dict),
-    ("steps", (list, type(None))),
+    ("called", str), ("created", int), ("sealed", bool), ("launch", dict), ("labels", dict), ("pin", bool),
+    ("layout", dict), ("steps", (list, type(None))),
 )  # fmt: skip
 _STEPS = ',\n"steps": '  # a raw newline is in no string of JSON
 

@@ -104,6 +104,9 @@ class Store:
 
     def name_of(self, id: str) -> str:
         """The name of a tree, "" if it has none."""
+        tree = records.survey(f"{self.path}/trees/{id}")
+        if isinstance(tree, Tree) and tree.called and self.named(tree.called) == id:
+            return tree.called  # most have their first name still, and the others take a look at every name
         return index.name_of(f"{self.path}/names", id)
 
     def read(self, id: str, name: str = "") -> Tree:
