@@ -194,3 +194,11 @@ def test_names_that_are_no_text(trees: Trees, root: Path) -> None:
         env=trees.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 127
+
+
+@pytest.mark.parametrize("command", [("--", "/bin/sh"), ("--", "/bin/true"), ()])
+def test_another_architecture(trees: Trees, root: Path, command: tuple[str, ...]) -> None:
+    """Programs that this machine's kernel cannot execute, the shell among them."""
+    (root / "bin/busybox").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x00" + bytes(4000))  # RISC-V
+    done = launch(trees, root, *command)
+    assert done.returncode == 126 and "it is for a machine of another kind" in done.stderr, done

@@ -74,6 +74,7 @@ def _become(child: Child) -> None:
     if sandbox.link:
         sandbox.link.configure()
     sethostname(sandbox.hostname)
+    emulated = command.emulates()
     made = Made()
     try:
         root = Root(sandbox, child.brought, made)
@@ -84,13 +85,15 @@ def _become(child: Child) -> None:
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     if not sandbox.boot:
         root.enter(sandbox.chdir)
-        _, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk)
+        _, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated)
         os.execve(child.init, ["init", "--", *argv], environment)
     assert terminal
     dev.console(root.dev, root.pts, pty.number(terminal[0]))
     root.enter(sandbox.chdir)
     notify = boot.listen(sandbox.command[0])
-    path, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, notify)
+    path, argv, environment = ready(
+        sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated, notify
+    )
     os.execve(child.init, hop.argv(path, argv), environment)
 
 
@@ -101,6 +104,7 @@ def ready(
     terminal: "tuple[int, int] | None",
     stdio: "tuple[int, int, int] | None",
     talk: "_socket.socket",
+    emulated: bool,
     notify: "_socket.socket | None" = None,
 ) -> "tuple[str, list[str], dict[str, str]]":
     """Give up what the command may not have, and ask the parent whether to go on: what to execute, and with what."""
@@ -111,7 +115,7 @@ def ready(
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
     argv = list(sandbox.command) or [account.shell or "/bin/sh"]
     privileges.give_up(sandbox, filters, account)
-    path = command.find(argv[0], environment.get("PATH", os.defpath))
+    path = command.find(argv[0], environment.get("PATH", os.defpath), emulated)
     if notify:
         environment = {**environment, "NOTIFY_SOCKET": boot.NOTIFY}
     passed = (*(terminal or ()), *((notify.fileno(),) if notify else ()))

@@ -13,6 +13,12 @@ def is_static(fd: int) -> bool:
     return os.pread(fd, 4, 0) == b"\x7fELF" and not interpreter(fd)
 
 
+def is_foreign(fd: int) -> bool:
+    """A program for a machine of another kind."""
+    head = os.pread(fd, 20, 0)
+    return head[:4] == b"\x7fELF" and int.from_bytes(head[18:20], sys.byteorder) != _MACHINES.get(machine)
+
+
 def interpreter(fd: int) -> str:
     """The program that this machine's kernel needs to run this one: a loader, or what stands behind "#!".
 

@@ -30,7 +30,7 @@ from treesmith.linux.process import (
     send_signal,
     setns,
 )  # fmt: skip
-from treesmith.sandbox import cgroup, child, filters, hop, privileges, pty, signals, user
+from treesmith.sandbox import cgroup, child, command, filters, hop, privileges, pty, signals, user
 from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.start import finish
@@ -175,6 +175,7 @@ def _become(
     talk: "_socket.socket",
     executable: int,
 ) -> None:
+    emulated = command.emulates()
     setns(pidfd, _OTHERS)
     privileges.become_root()
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -185,7 +186,7 @@ def _become(
     except OSError as error:
         raise Error(f"{sandbox.chdir} of the tree cannot be the working directory", error.strerror or "") from error
     os.fchdir(where)
-    path, argv, environment = child.ready(sandbox, allowed, account, terminal, stdio, talk)
+    path, argv, environment = child.ready(sandbox, allowed, account, terminal, stdio, talk, emulated)
     os.execve(executable, hop.argv(path, argv), environment)
 
 
