@@ -6,6 +6,7 @@ from treesmith.backends.plain import Plain, is_folder
 from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
+from treesmith.linux.mount import open_tree
 from treesmith.linux.remove import remove_tree
 
 TYPE_CHECKING = False
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from treesmith.sandbox.view import View
 
 # cp(1) keeps hard links, holes, device nodes and directory times, and is three times as fast as Python. Not -a: that
-# forgives an xattr that could not be kept, and so a lost capability or ACL.
-_CP = ("cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--reflink=auto", "--sparse=auto", "-x", "--")
+# forgives an xattr that could not be kept, and so a lost capability or ACL. It dies with us: a fork that nobody waits
+# for would go on filling the disk while others clear it away.
+_CP = (
+    "setpriv", "--pdeathsig", "KILL",
+    "cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--reflink=auto", "--sparse=auto",
+)  # fmt: skip
 
 
 class Copy:
@@ -45,7 +50,12 @@ class Copy:
         return {}
 
     def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
-        copy_tree(f"{source.home}/root", f"{home}/root")
+        # Its mount alone: nothing that is mounted inside, but what looks like it to cp -x, subvolumes of btrfs.
+        mount = open_tree(f"{source.home}/root")
+        try:
+            copy_tree(mount, f"{home}/root")
+        finally:
+            os.close(mount)
         return Fork(None, {}, True)
 
     def seal(self, root: "Root") -> "Layout":
@@ -98,17 +108,19 @@ class Copy:
 
 
 def copy_tree(source: "str | int", target: str) -> None:
-    """Make `target`, which is not there yet, a copy of the directory `source` (a path, or a descriptor) in everything
-    the filesystem can hold. Error: cp's own words."""
+    """Make `target`, which is not there yet, a copy of `source` in everything the filesystem can hold: of a path, or
+    of the mount that a descriptor is the root of, which has none inside. Error: cp's own words."""
     reading, writing = os.pipe()
     pid = 0
     actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, writing, 2)]
     if isinstance(source, int):
         actions.append((os.POSIX_SPAWN_DUP2, source, 0))
-        source = "/proc/self/fd/0/."
+        words = ["--", "/proc/self/fd/0/.", target]
+    else:
+        words = ["-x", "--", source, target]
     try:
         try:
-            pid = os.posix_spawnp("cp", [*_CP, source, target], {**os.environ, "LC_ALL": "C"}, file_actions=actions)
+            pid = os.posix_spawnp(_CP[0], [*_CP, *words], {**os.environ, "LC_ALL": "C"}, file_actions=actions)
         finally:
             os.close(writing)
         said = b""
@@ -122,4 +134,4 @@ def copy_tree(source: "str | int", target: str) -> None:
     finally:
         os.close(reading)
     if os.waitpid(pid, 0)[1]:
-        raise Error(f"could not copy {source}", said.decode(errors="replace").strip())
+        raise Error(f"could not copy to {target}", said.decode(errors="replace").strip())

@@ -1,5 +1,6 @@
 """Finding out by doing: what the filesystem of a store can."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,24 @@ from treesmith.linux.remove import remove_tree
 
 @contextmanager
 def room(store: str, clear: Callable[[str], None] = remove_tree) -> Iterator[str]:
-    """A new directory in the store for the length of a probe. clear: how it goes."""
-    folder = f"{store}/staging/probe-{os.getpid()}"
-    clear(folder)
-    os.mkdir(folder, 0o700)
-    try:
-        yield folder
-    finally:
-        clear(folder)
+    """A new directory in the store for the length of a probe. clear: how it goes. It has a lock, as whatever is being
+    made there has: a writer beside us lets it be, and one after our death clears it."""
+    while True:
+        folder = f"{store}/staging/probe-{os.urandom(8).hex()}"
+        lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.fstat(lock).st_nlink:
+                continue  # found free before we had it
+            try:
+                os.mkdir(folder, 0o700)
+                yield folder
+            finally:
+                clear(folder)
+                os.unlink(f"{folder}.lock")
+            return
+        finally:
+            os.close(lock)
 
 
 def can_overlay(folder: str) -> None:

@@ -72,6 +72,14 @@ def unmount(mounted: Path) -> None:
     subprocess.run(["umount", mounted], check=True)
 
 
+def let_go(folder: Path) -> None:
+    """Whatever is mounted below: container tools bind their folders onto themselves, and leave that."""
+    rows = [line.split(" ", 5) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in sorted((row[4] for row in rows), reverse=True):
+        if Path(place).is_relative_to(folder):
+            subprocess.run(["umount", "-l", place], check=True)
+
+
 @contextmanager
 def _loop(folder: Path, filesystem: str, size: int) -> Iterator[Path]:
     """The image is in memory: what is synced on a loop device is otherwise synced twice."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filesystems
 import roots
 from offline.debian import CACHE
 
@@ -95,6 +96,7 @@ def stocked() -> Path:
                         _make(tool, making / tool, registry)
                 (making / "registry").rename(home)
             finally:
+                filesystems.let_go(making)
                 shutil.rmtree(making)
     return home
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import traceback
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from forest import content, opened, plant
 import treesmith.backends.btrfs
 from treesmith.compare import differences
 from treesmith.errors import BusyError, Error
+from treesmith.linux.process import NEWNS, unshare
 from treesmith.store import Store, Tree
 
 btrfsutil = pytest.importorskip("btrfsutil", reason="pip install -e '.[btrfs]'; ci/test does")
@@ -150,3 +152,32 @@ def test_usage_is_unknown_without_the_program(store: Store, monkeypatch: pytest.
     base = nested(store)
     monkeypatch.setenv("PATH", "/nowhere")
     assert store.backend.measure([base]).whole(base).exclusive is None
+
+
+def test_without_root(store: Store) -> None:
+    """A user's own subvolumes go by rmdir(2), emptied: BTRFS_IOC_SNAP_DESTROY is not for all."""
+    home = Path(store.path, "cache/somebody")
+    home.mkdir()
+    os.chown(home, 1000, 1000)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            # The way to the tests' own folder is closed to others.
+            unshare(NEWNS)
+            subprocess.run(["mount", "--bind", home, "/mnt"], check=True)
+            os.setgroups([])
+            os.setresgid(1000, 1000, 1000)
+            os.setresuid(1000, 1000, 1000)
+            os.mkdir("/mnt/tree")
+            btrfsutil.create_subvolume("/mnt/tree/root")
+            btrfsutil.create_subvolume("/mnt/tree/root/inner")
+            Path("/mnt/tree/root/inner/file").touch()
+            store.backend.clear("/mnt/tree")
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.listdir(home) == []

@@ -10,6 +10,7 @@ import pytest
 from forest import content, opened, plant
 from running import runnable, running
 
+import treesmith.store.compact
 from treesmith.compare import differences
 from treesmith.store import Store, Tree, open_store
 from treesmith.store.compact import compact, compactions
@@ -177,6 +178,21 @@ def test_a_copy_on_a_throwaway_keeps_its_layers(store: Store) -> None:
         with opened(store, stage) as root:
             assert (root / "etc/motd").read_text() == "hello\n"
     compacted(store)
+
+
+def test_another_prune_comes_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.snapshot(planted(store), "tree")
+    for number in range(2):
+        with opened(store, store.find("tree")) as root:
+            (root / str(number)).touch()
+        store.remove([store.snapshot(store.find("tree"), "gone")])
+    before = content(store, store.find("tree"))
+    found = compactions(store, store.trees(), ())
+    assert found and compact(store) == [] and store.sweep() == []
+    monkeypatch.setattr(treesmith.store.compact, "compactions", lambda *_: found)
+    assert compact(store) == []
+    assert not list(differences(before, content(store, store.find("tree"))))
+    assert store.sweep() == []
 
 
 def test_prune_says_it_first(store: Store) -> None:

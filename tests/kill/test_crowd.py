@@ -3,6 +3,7 @@
 Each has names of its own, of which it knows what they must hold; and there are names that all fight for.
 """
 
+import json
 import os
 import random
 import re
@@ -15,9 +16,11 @@ import command
 import filesystems
 import pytest
 import roots
+from forest import content, manifest, opened
 from scenes import tidy
 
-from treesmith.store import create_store, open_store
+from treesmith.compare import differences
+from treesmith.store import Store, create_store, open_store
 
 # ci/test: 60.
 SECONDS = int(os.environ.get("TREESMITH_CROWD_SECONDS", "20"))
@@ -43,6 +46,7 @@ class Member:
             self.chance.choice((*ways, self.fight, self.fight))()
         for name, mark in self.own.items():
             self.look(name, mark)
+        self.store.with_name(f"own-{self.number}.json").write_text(json.dumps(self.own))
 
     def do(self, *words: str, whose: str = "own", refused: int = 1) -> bool:
         """Has it been done? Whatever else is wrong with it than a clear refusal is an error."""
@@ -144,9 +148,21 @@ def test_a_crowd(crowded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     command.on(crowded)("prune")
     tidy(store)
     command.on(crowded)("check")
+    whole(store, [json.loads(crowded.with_name(f"own-{number}.json").read_text()) for number in range(PROCESSES)])
     with capsys.disabled():
         print(f" {PROCESSES} processes, {done} commands in {SECONDS} s", end="")
     assert done > PROCESSES * 5
+
+
+def whole(store: Store, owned: list[dict[str, str]]) -> None:
+    """Each tree that somebody calls his own is the base, but for its mark."""
+    base = content(store, store.find("base"))
+    for name, mark in ((name, mark) for own in owned for name, mark in own.items()):
+        tree = store.find(name)
+        with opened(store, tree, "ro") as root:
+            assert (root / "mark").read_text() == f"{mark}\n"
+            changed = {each.path for each in differences(base, manifest(root), ignoring=["mtime"])}
+        assert changed <= {"mark"}, name
 
 
 def live(member: Member, until: float, said: Path) -> None:

@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import filesystems
 import pytest
 import strike
 from forest import content, opened
 from grow import make, step
-from scenes import tidy
+from scenes import subvolumes, tidy
 
+from treesmith.backends.subvolumes import delete
 from treesmith.compare import differences
 from treesmith.errors import Error
+from treesmith.linux.remove import remove_tree
 from treesmith.store import Store, create_store, open_store
 
 CALLS = (*strike.CALLS, "?mknod,?mknodat", "?sendfile", "?setxattr,?chown,?lchown,?fchownat")
@@ -31,23 +35,37 @@ def grove(path: Path, backend: str) -> Store:
 
 
 @pytest.mark.parametrize(
-    ("backend", "other", "fault"),
+    ("backend", "other", "fault", "filesystem"),
     [
-        ("overlay", "copy", strike.KILL),
-        ("copy", "overlay", strike.KILL),
-        ("overlay", "copy", strike.NO_SPACE),
+        ("overlay", "copy", strike.KILL, ""),
+        ("copy", "overlay", strike.KILL, ""),
+        ("overlay", "copy", strike.NO_SPACE, ""),
+        ("overlay", "btrfs", strike.KILL, "btrfs"),
+        ("btrfs", "overlay", strike.NO_SPACE, "btrfs"),
     ],
 )
-def test_every_blow(backend: str, other: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = grove(tmp_path / "source", backend)
-    path = tmp_path / "target"
+def test_every_blow(
+    backend: str, other: str, fault: str, filesystem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with filesystems.GROUND[filesystem](tmp_path) if filesystem else nullcontext(tmp_path) as ground:
+        hits = blows(backend, other, fault, ground, tmp_path)
+    with capsys.disabled():
+        print(f" {hits} points", end="")
+    assert hits > 30
+
+
+def blows(backend: str, other: str, fault: str, ground: Path, tmp_path: Path) -> int:
+    source = grove(ground / "source", backend)
+    path = ground / "target"
     whole = {tree.id: content(source, tree) for tree in source.trees()}
     names = source.names()
     command = [sys.executable, "-B", "-m", "treesmith", "--store", source.path, "migrate", "--to", f"{other}:{path}"]
     env = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
     def prepare() -> None:
-        subprocess.run(["rm", "-rf", path], check=True)
+        for root in path.glob("*/*/root") if other == "btrfs" else ():
+            delete(subvolumes(), str(root))
+        remove_tree(str(path))
         assert source.recover() == []
 
     hits = 0
@@ -70,6 +88,4 @@ def test_every_blow(backend: str, other: str, fault: str, tmp_path: Path, capsys
             assert {tree.id for tree in store.trees()} == whole.keys(), str(blow)
             for tree in store.trees():
                 assert not list(differences(whole[tree.id], content(store, tree))), str(blow)
-    with capsys.disabled():
-        print(f" {hits} points", end="")
-    assert hits > 30
+    return hits

@@ -2,8 +2,10 @@
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+import filesystems
 import hypothesis.strategies as st
 import pytest
 from forest import opened
@@ -38,11 +40,12 @@ def read(root: Path) -> dict[str, str]:
 
 
 class Forest(RuleBasedStateMachine):
-    backend = "overlay"
+    backend: str
+    ground: Path
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.mkdtemp(prefix="treesmith-any-")
+        self.folder = tempfile.mkdtemp(dir=self.ground)
         self.store = create_store(f"{self.folder}/store", self.backend)
         self.models: dict[str, Model] = {}  # id ->
         self.names: dict[str, str] = {}
@@ -52,6 +55,8 @@ class Forest(RuleBasedStateMachine):
     def teardown(self) -> None:
         for lock, _ in self.locks.values():
             lock.close()
+        for tree in self.store.trees():
+            self.store.backend.clear(tree.home)
         self.store.backend.clear(self.store.path)
         shutil.rmtree(self.folder)
 
@@ -251,12 +256,16 @@ class Forest(RuleBasedStateMachine):
                 assert read(root) == model.files
 
 
-class Copied(Forest):
-    backend = "copy"
+@pytest.mark.parametrize(("backend", "filesystem"), [("overlay", ""), ("copy", ""), ("btrfs", "btrfs")])
+def test_any_order(backend: str, filesystem: str, tmp_path: Path) -> None:
+    if backend == "btrfs":
+        pytest.importorskip("btrfsutil", reason="pip install -e '.[btrfs]'; ci/test does")
+    with filesystems.GROUND[filesystem](tmp_path) if filesystem else nullcontext(tmp_path) as ground:
+        machine = type(backend.title(), (Forest,), {"backend": backend, "ground": ground})
+        drive(machine)
 
 
-@pytest.mark.parametrize("machine", [Forest, Copied])
-def test_any_order(machine: type[Forest]) -> None:
+def drive(machine: type[Forest]) -> None:
     effort = settings(
         max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )

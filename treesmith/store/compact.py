@@ -1,6 +1,5 @@
 """Storing trees in less, where the backend can. Part of prune."""
 
-import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,12 @@ def _compact(store: Store, compaction: "Compaction") -> None:
         if not lock:
             return
         with lock:  # so what is read does not go meanwhile
-            if not os.path.lexists(f"{store.path}/trees/{first}"):
+            try:
+                layout = store.read(first).layout
+            except NotFoundError:
                 return
+            if compaction.after(stage.id, layout) is None:
+                return  # another prune came first
             compaction.make(stage.id)
         for id in compaction.trees:
             _publish(store, compaction, stage.id, id)
