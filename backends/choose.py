@@ -1,5 +1,6 @@
 """Which backends a directory's filesystem can have, found out by trying each."""
 
+import treesmith
 from treesmith.backends import PREFERRED, keeper
 from treesmith.errors import Error, NotFoundError
 
@@ -28,6 +29,8 @@ def attempt(name: str, store: str) -> Tried:
 
     A backend's error that has a hint says what the machine lacks; one that has none, that the filesystem is not for it.
     """
+    if treesmith.ROOTLESS and name in ("btrfs", "zfs"):
+        return Tried(name, None, "only root can remove what it makes")
     try:
         return Tried(name, keeper(name, store).probe())
     except NotFoundError:

@@ -64,9 +64,7 @@ def run(argv: "list[str]") -> int:
 
 def _perform(request: Request) -> int:
     if "_TREESMITH_COMPLETE" in os.environ:
-        from treesmith.cli.app import complete
-
-        complete()
+        _complete()
     if request.version:
         from treesmith import __version__
 
@@ -86,7 +84,24 @@ def _perform(request: Request) -> int:
             return result if request.arguments else 2
         values = result
     assert verb
+    if os.geteuid() and verb.store:
+        from treesmith.rootless import enter
+
+        enter()
     return _handle(verb.module, verb.handler, values, request.command if verb.starts else None)
+
+
+def _complete() -> None:
+    if os.geteuid():
+        from treesmith.rootless import enter
+
+        try:
+            enter()
+        except Error:
+            pass  # then there is nothing to offer that is in a store
+    from treesmith.cli.app import complete
+
+    complete()
 
 
 def _handle(module: str, handler: str, values: "dict[str, Any]", command: "tuple[str, ...] | None") -> int:

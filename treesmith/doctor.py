@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import treesmith
 from treesmith.backends import PREFERRED, btrfs, zfs
 from treesmith.backends.choose import Tried, attempt, chosen, missed
 from treesmith.errors import Error, NotFoundError
@@ -38,9 +39,13 @@ class Check:
     advice: str = ""
 
 
-def checks(store: str = "") -> Iterator[Check]:
-    """One after the other, as they are tried. store: its path, "" for the default one."""
+def checks(store: str = "", refused: Error | None = None) -> Iterator[Check]:
+    """One after the other, as they are tried. store: its path, "" for the default one. refused: why a user who is not
+    root can do nothing here."""
     yield _kernel()
+    if refused:
+        yield Check("user", "fail", f"{refused.brief}: {refused.details}", refused.hint)
+        return
     yield _user()
     yield _namespaces()
     yield _ids()
@@ -67,9 +72,11 @@ def _kernel() -> Check:
 
 
 def _user() -> Check:
-    if os.geteuid():
-        return Check("user", "fail", f"user {os.geteuid()}", "become root: sudo treesmith")
-    return Check("user", "ok", "root")
+    if not treesmith.ROOTLESS:
+        return Check("user", "ok", "root")
+    with open("/proc/self/uid_map") as file:
+        first = file.read().split()[1]
+    return Check("user", "ok", f"not root: the ids from {first} on, shared by all containers of this user")
 
 
 def _namespaces() -> Check:
@@ -87,6 +94,8 @@ def _ids() -> Check:
     except OSError as error:
         return Check("ids", "fail", str(error), "ranges and their locks lie in /run/treesmith/ids")
     found = f"{ids.count} free ones found, beginning at {ids.first}"
+    if treesmith.ROOTLESS:
+        found = f"{ids.count}, the same for each container"
     ids.close()
     return Check("ids", "ok", found)
 
@@ -186,6 +195,9 @@ def _store(path: str) -> Iterator[Check]:
         else:
             needed = store and store.backend.name == each.name
             yield Check(f"backend {each.name}", "fail" if needed else "no", each.why, each.advice)
+    if treesmith.ROOTLESS:
+        yield Check("id-mapped mounts", "no", "only root may have them, and no tree needs them here: --bind does")
+        return
     mapped = any(each.traits and each.traits.idmap for each in tried)
     advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
     yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ground import cgroup_folder
 from launching import Trees
+from plain import Plain
 
 Argv = Callable[[Path, list[str], list[str], bool], list[str]]  # root, options as treesmith's --bind, command, tty
-NAMES = ("treesmith", "docker", "nspawn")
+NAMES = ("treesmith", "rootless", "docker", "nspawn")
 
 
 def treesmith(trees: Trees) -> Argv:
@@ -22,6 +23,21 @@ def treesmith(trees: Trees) -> Argv:
             trees.add(name, root, sealed=True)
         options = [*(f"--bind={bind}" for bind in binds), *(["--tty"] if tty else [])]
         return trees.argv("launch", "-q", *options, name, "--", *command)
+
+    return argv
+
+
+def rootless(me: Plain) -> Argv:
+    """treesmith again, run by a plain user, to whom the folders that are bound in do not belong."""
+    added: set[str] = set()
+
+    def argv(root: Path, binds: list[str], command: list[str], tty: bool) -> list[str]:
+        name = f"escape-{root.parent.name}".lower().replace("_", "-")[:60]
+        if name not in added:
+            added.add(name)
+            me.add(name, root, status=None)  # one with devices is refused
+        options = [*(f"--bind={bind}:noidmap" for bind in binds), *(["--tty"] if tty else [])]
+        return me.argv("launch", "-q", *options, name, "--", *command)
 
     return argv
 

@@ -30,7 +30,7 @@ def killed(trees: Trees, host: str) -> Path:
     with subprocess.Popen(argv, env=trees.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"up\n"
         child = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).strip()
-        held = Path(ids.RUN, str(Path(f"/proc/{child}").stat().st_uid // ids.COUNT))
+        held = Path(ids.folder(), str(Path(f"/proc/{child}").stat().st_uid // ids.COUNT))
         assert held.exists()
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE)

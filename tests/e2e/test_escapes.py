@@ -1,5 +1,5 @@
-"""The known ways out of containers, each tried in a container of treesmith, of docker and of systemd-nspawn: what they
-did to the host. Of treesmith's nothing may; the others are looked at, and printed beside.
+"""The known ways out of containers, each tried in a container of treesmith, with root and without, of docker and of
+systemd-nspawn: what they did to the host. Of treesmith's nothing may; the others are looked at, and printed beside.
 
 "held": the host is untouched. "OUT": it is not. A root that is refused holds, too.
 """
@@ -12,6 +12,7 @@ import stat
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import escapees
 import pytest
 import roots
 from launching import PATIENCE, Trees
+from plain import Plain
 
 HELD, OUT = "held", "OUT"
 SECRET = "a token that stands nowhere else\n"
@@ -38,10 +40,12 @@ class Scene:
         self.decoy, self.shared = folder / "decoy", folder / "shared"
         self.decoy.mkdir()
         self.shared.mkdir()
+        self.shared.chmod(0o777)  # also for root of a user's containers, whose folder it is not
         (self.decoy / "secret").write_text(SECRET)
         self.binds: list[str] = []
         self.command = ["true"]
         self.leak = False
+        self.watched = False
         self.tty = False
         self.typed = 0
         self.said = ""
@@ -53,10 +57,12 @@ class Scene:
         master, slave = os.openpty()
         stdin = slave if self.tty else subprocess.DEVNULL
         try:
-            done = subprocess.run(
-                argv, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                pass_fds=[leaked] if self.leak else [], timeout=PATIENCE * 2, start_new_session=True,
-            )  # fmt: skip
+            with subprocess.Popen(
+                argv, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=[leaked] if self.leak else [], start_new_session=True,
+            ) as process:  # fmt: skip
+                is_root = self.watched and self._is_root(process)
+                said, _ = process.communicate(timeout=PATIENCE * 2)
             waiting = bytearray(4)
             fcntl.ioctl(slave, termios.FIONREAD, waiting)
             self.typed = struct.unpack("i", waiting)[0]
@@ -66,21 +72,32 @@ class Scene:
             changed = PATTERN.read_text() != pattern
             if changed:
                 PATTERN.write_text(pattern)
-        setuid = [
-            path for path in self.shared.iterdir() if path.stat().st_mode & stat.S_ISUID and not path.stat().st_uid
-        ]
+        setuid = [path for path in self.shared.iterdir() if path.stat().st_mode & stat.S_ISUID]
         for path in self.shared.iterdir():
             path.unlink()
-        self.said = done.stdout.decode(errors="replace")
+        self.said = said.decode(errors="replace")
         got = (
             SECRET.strip() in self.said
             or OUT in self.said
             or changed
             or setuid
+            or is_root
             or self.typed
             or self.decoy_state() != before
         )
         return OUT if got else HELD
+
+    def _is_root(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Whether the command, as the host sees it, is the host's root."""
+        while process.poll() is None:
+            for folder in Path("/proc").glob("[0-9]*"):
+                try:
+                    if (folder / "cmdline").read_bytes().split(b"\0")[:-1] == list(map(os.fsencode, self.command)):
+                        return "Uid:\t0\t" in (folder / "status").read_text()
+                except OSError:
+                    continue
+            time.sleep(0.01)
+        return False
 
     def decoy_state(self) -> list[tuple[str, int, int]]:
         return [
@@ -161,7 +178,8 @@ def namespaces(scene: Scene) -> None:
 
 
 def identity(scene: Scene) -> None:
-    scene.command = ["sh", "-c", f"read a host b < /proc/self/uid_map; test $host = 0 && echo {OUT}; true"]
+    scene.watched = True
+    scene.command = ["sleep", "0.5001"]
 
 
 PROBES: dict[str, Callable[[Scene], None]] = {
@@ -190,8 +208,23 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def launchers(trees: Trees, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, escapees.Argv]]:
-    found = {"treesmith": escapees.treesmith(trees)}
+def me() -> Iterator[Plain]:
+    user = Plain()
+    yield user
+    user.close()
+
+
+@pytest.fixture
+def folder(me: Plain, request: pytest.FixtureRequest) -> Path:
+    """For a scene: one that a plain user can enter."""
+    path = me.folder / f"scene-{abs(hash(request.node.name))}"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def launchers(trees: Trees, me: Plain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, escapees.Argv]]:
+    found = {"treesmith": escapees.treesmith(trees), "rootless": escapees.rootless(me)}
     if shutil.which("systemd-nspawn"):
         found["nspawn"] = escapees.nspawn
     if not shutil.which("dockerd"):
@@ -212,8 +245,8 @@ def _printed() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", PROBES)
-def test_escape(trees: Trees, launchers: dict[str, escapees.Argv], probe: Path, tmp_path: Path, name: str) -> None:
-    scene = Scene(tmp_path, probe)
+def test_escape(trees: Trees, launchers: dict[str, escapees.Argv], probe: Path, folder: Path, name: str) -> None:
+    scene = Scene(folder, probe)
     PROBES[name](scene)
     row = table.setdefault(name, dict.fromkeys(escapees.NAMES, "not here"))
     for launcher, argv in launchers.items():
@@ -222,14 +255,14 @@ def test_escape(trees: Trees, launchers: dict[str, escapees.Argv], probe: Path, 
         except OSError as error:
             row[launcher] = errno.errorcode[error.errno or 0]
         escapees.clean()
-    assert row["treesmith"] == HELD
+    assert (row["treesmith"], row["rootless"]) == (HELD, HELD)
 
 
-def test_what_is_harmless_works(trees: Trees, launchers: dict[str, escapees.Argv], probe: Path, tmp_path: Path) -> None:
+def test_what_is_harmless_works(trees: Trees, launchers: dict[str, escapees.Argv], probe: Path, folder: Path) -> None:
     """In each of them: who refuses everything holds everything."""
     for launcher, argv in launchers.items():
         for tty in (False, True):
-            scene = Scene(tmp_path / f"{launcher}{tty}", probe)
+            scene = Scene(folder / f"{launcher}{tty}", probe)
             scene.tty = tty
             command = ["sh", "-c", "echo works; test -d /shared && echo bound"]
             assert scene.run(argv(scene.root, [f"{scene.shared}:/shared"], command, tty), trees.environment) == HELD

@@ -31,7 +31,7 @@ def test_a_held_range_is_not_given_twice(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_delegated_ranges_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "LAST_SLOT", ids.FIRST_SLOT + 1)
-    monkeypatch.setattr(ids, "_delegated", lambda path: [(8 * 65536 + 65535, 1)])
+    monkeypatch.setattr(ids, "delegations", lambda path: [("me", 8 * 65536 + 65535, 1)])
     for _ in range(5):
         one = ids.allocate(str(tmp_path))
         assert one.first == 9 * 65536
@@ -40,8 +40,8 @@ def test_delegated_ranges_are_left_alone(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_garbage_in_subuid_is_no_range(tmp_path: Path) -> None:
     (tmp_path / "subuid").write_text("me:100000:65536\nnonsense\n:::\nyou:x:1\n\nshe:1:2:3\n")
-    assert ids._delegated(str(tmp_path / "subuid")) == [(100000, 65536)]
-    assert ids._delegated(str(tmp_path / "missing")) == []
+    assert ids.delegations(str(tmp_path / "subuid")) == [("me", 100000, 65536)]
+    assert ids.delegations(str(tmp_path / "missing")) == []
 
 
 def test_a_dead_holders_range_is_found_with_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

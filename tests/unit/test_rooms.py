@@ -13,6 +13,7 @@ ORDER = [
     ["verbs"],
     ["linux"],
     ["ids"],
+    ["rootless"],
     ["sandbox"],
     ["run"],
     ["spec"],

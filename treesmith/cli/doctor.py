@@ -1,8 +1,9 @@
 """doctor."""
 
+import os
 from dataclasses import asdict
 
-from treesmith.doctor import checks
+from treesmith.errors import Error
 from treesmith.ui import listing
 from treesmith.verbs.declare import Asked
 
@@ -10,7 +11,10 @@ _STYLES = {"ok": listing.GREEN, "no": listing.DIM, "warn": listing.YELLOW, "fail
 
 
 def doctor(asked: Asked, json: bool) -> int:
-    found = list(checks(asked.store))
+    refused = _enter() if os.geteuid() else None
+    from treesmith.doctor import checks  # late: it looks where `rootless` says
+
+    found = list(checks(asked.store, refused))
     if json:
         listing.document(checks=[asdict(check) for check in found])
     else:
@@ -20,6 +24,17 @@ def doctor(asked: Asked, json: bool) -> int:
         ]
         listing.table(("state", "check", "found"), rows)
     return int(any(check.state == "fail" for check in found))
+
+
+def _enter() -> Error | None:
+    """Why it cannot be done without root; None: it can."""
+    from treesmith.rootless import enter
+
+    try:
+        enter()
+    except Error as error:
+        return error
+    return None
 
 
 def _told(found: str, advice: str) -> str:

@@ -14,6 +14,7 @@ import fcntl
 import os
 import time
 
+import treesmith
 from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.linux.file import private_folder
 from treesmith.linux.process import began
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from treesmith.sandbox.sandbox import Sandbox
 
 VERSION = 1
-RUN = "/run/treesmith/containers"
-NETWORKS = "/run/treesmith/network"
+RUN = f"{treesmith.RUN}/containers"
+NETWORKS = f"{treesmith.RUN}/network"
 
 
 class Record:

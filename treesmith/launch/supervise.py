@@ -232,7 +232,8 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
             nests=bounds["nests"], no_new_privs=bounds["no_new_privs"], no_suid=bounds["no_suid"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
-        process, ends = _start(sandbox, lambda given, stdio: enter(record["pid"], pidfd, given, stdio))
+        pid, grouped = record["pid"], bool(record["cgroup"])
+        process, ends = _start(sandbox, lambda given, stdio: enter(pid, pidfd, grouped, given, stdio))
         try:
             return _relay(process, _flows(process, ends))
         finally:

@@ -46,15 +46,15 @@ _SIGKILL = 9
 _OTHERS = NEWUSER | NEWNS | NEWNET | NEWIPC | NEWUTS | NEWCGROUP
 
 
-def enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None") -> Process:
+def enter(pid: int, pidfd: int, grouped: bool, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None") -> Process:
     """Start sandbox.command beside the first process, whose `pid` and `pidfd` these are, with `sandbox`'s env, user,
-    chdir, tty and bounds; all else is as it was made.
+    chdir, tty and bounds; all else is as it was made. grouped: it has a cgroup of its own.
 
     It dies with us; what it has left in the background stays. Signals and errors: as `start`.
     """
     process = Process(signals.block())
     try:
-        _enter(pid, pidfd, sandbox, stdio, process)
+        _enter(pid, pidfd, grouped, sandbox, stdio, process)
     except BaseException as error:
         process.close()
         if isinstance(error, OSError):
@@ -66,7 +66,14 @@ def enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int]
     return process
 
 
-def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Process) -> None:
+def _enter(
+    pid: int,
+    pidfd: int,
+    grouped: bool,
+    sandbox: "Sandbox",
+    stdio: "tuple[int, int, int] | None",
+    process: Process,
+) -> None:
     allowed = filters.find(sandbox)
     prctl(PR_SET_DUMPABLE, 0)  # before the clone: no moment without
     with open(f"/proc/{pid}/uid_map") as file:
@@ -76,7 +83,7 @@ def _enter(pid: int, pidfd: int, sandbox: "Sandbox", stdio: "tuple[int, int, int
             os.fchown(fd, owner, owner)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     hears, tells = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    opened = [hop.open(), cgroup.of(pid), os.pidfd_open(os.getpid())]
+    opened = [hop.open(), cgroup.of(pid) if grouped else -1, os.pidfd_open(os.getpid())]
     executable, leaf, caller = opened
     folders = _limits(pid)
     try:

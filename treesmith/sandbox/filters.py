@@ -11,6 +11,7 @@ import os
 import stat
 from _blake2 import blake2b  # hashlib costs 2 ms
 
+import treesmith
 from treesmith.errors import Error
 from treesmith.linux.call import machine
 from treesmith.linux.file import private_folder
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.sandbox import Sandbox
 
-RUN = "/run/treesmith/filters"
+RUN = f"{treesmith.RUN}/filters"
 _SOURCES = ("policy.py", "calls.py", "../linux/seccomp.py")
 _DIGEST = 32  # bytes
 _LIMIT = 1 << 20  # bytes; there are some 5,000

@@ -8,13 +8,13 @@ from treesmith.linux import process
 from treesmith.sandbox import cgroup
 
 
-def clear(tree: str = "", run: str = ids.RUN) -> int:
+def clear(tree: str = "") -> int:
     """Kill and remove it all; on return nothing runs there. Call before touching a tree that such a one used.
 
     tree: an id whose exclusive lock the caller has. Whoever still seems to run something there is dying (its locks go
     one after the other), and is waited for. Returns how many sandboxes were cleared.
     """
-    found = ids.abandoned(run, lambda note: bool(tree) and _Note(note).tree == tree)
+    found = ids.abandoned(wait=lambda note: bool(tree) and _Note(note).tree == tree)
     base = cgroup.base()
     for held, text in found:
         note = _Note(text)

@@ -1,5 +1,7 @@
 """The sandbox as a value. What is not said is not there: no host file, no network, no variable of the environment."""
 
+import treesmith
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.limits import Limits
@@ -46,8 +48,9 @@ class Bind:
 
     @property
     def hands_out(self) -> bool:
-        """Whether root inside writes there as the host's root, and so could leave a setuid file to the host's users."""
-        return self.idmap and not (self.read_only or self.overlay or self.suid)
+        """Whether root inside writes there as the host's root, or without root as the store's owner, and so could leave
+        a setuid file to the host's users."""
+        return (self.idmap or treesmith.ROOTLESS) and not (self.read_only or self.overlay or self.suid)
 
 
 class Sandbox:

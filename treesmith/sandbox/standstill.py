@@ -8,12 +8,13 @@ import errno
 import os
 import time
 
+import treesmith
 from treesmith import ids
 from treesmith.errors import BusyError, Error
 from treesmith.linux.file import private_folder
 from treesmith.sandbox import cgroup
 
-RUN = "/run/treesmith/frozen"
+RUN = f"{treesmith.RUN}/frozen"
 
 
 class Turn:

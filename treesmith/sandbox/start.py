@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 
+import treesmith
 from treesmith import ids
 from treesmith.errors import Error
 from treesmith.linux.mount import IDMAP, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
@@ -58,7 +59,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         process.ids = ids.allocate()
         limited = _place(process, sandbox)
         leaf = opened.keep(_cgroup(process, sandbox.tree, limited))
-        if not (leaf >= 0 and devices.control(leaf)) and SYS_ADMIN in sandbox.capabilities and not sandbox.views:
+        controlled = treesmith.ROOTLESS or (leaf >= 0 and devices.control(leaf))  # a user's trees have no devices
+        if not controlled and SYS_ADMIN in sandbox.capabilities and not sandbox.views:
             raise Error(
                 "devices cannot be kept from who may mount inside",
                 "this machine lets nobody control the devices of a cgroup" if leaf >= 0 else "there is no cgroup2",
@@ -118,12 +120,12 @@ def _place(process: Process, sandbox: "Sandbox") -> "Place | None":
     from treesmith.sandbox import enforce  # who has no limits does not pay for it
 
     assert process.ids
-    return enforce.place(process.ids.first // process.ids.count, sandbox.limits)
+    return enforce.place(process.ids.slot, sandbox.limits)
 
 
 def _cgroup(process: Process, tree: str, limited: "Place | None") -> int:
     assert process.ids
-    place = limited.path if limited else cgroup.place(process.ids.first // process.ids.count)
+    place = limited.path if limited else cgroup.place(process.ids.slot)
     process.folders = sorted(set(limited.folders.values())) if limited else []
     # Before they are made: whoever finds the lock free knows where to look.
     process.ids.note("\n".join([place, tree, "", *process.folders]))
@@ -160,9 +162,10 @@ def _open_bind(bind: "Bind") -> int:
 
 
 def _host_sysfs() -> int:
-    """With the host's network a sysfs of one's own is EPERM. Not recursive: what is mounted below stays away."""
-    mount = open_tree("/sys")
-    set_attributes(mount, RDONLY | NOSUID | NODEV | NOEXEC, propagation=PRIVATE)
+    """With the host's network a sysfs of one's own is EPERM. Not recursive: what is mounted below stays away. But to a
+    user the kernel does not uncover what root has covered (mount_namespaces(7)), and he sees the same of it outside."""
+    mount = open_tree("/sys", recursive=treesmith.ROOTLESS)
+    set_attributes(mount, RDONLY | NOSUID | NODEV | NOEXEC, propagation=PRIVATE, recursive=True)
     return mount
 
 
@@ -182,7 +185,7 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
             file.write(f"0 {process.ids.first} {process.ids.count}")
     userns = os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for view in (sandbox.view, *(view for view, _ in sandbox.views)):
+        for view in (sandbox.view, *(view for view, _ in sandbox.views)) if not treesmith.ROOTLESS else ():
             view.idmap(userns)
         for bind, mount in binds:
             # Who may mount inside makes a read-only bind writable again: that must not be as the host's root.
@@ -194,10 +197,16 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
 
 def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
     try:
-        set_attributes(mount, IDMAP, userns=userns, recursive=True)
+        if not treesmith.ROOTLESS:
+            set_attributes(mount, IDMAP, userns=userns, recursive=True)
+            return
+        if bind.read_only or bind.overlay or not os.fstat(mount).st_uid:
+            return  # nobody's, but to be read; or of the ids that are the same inside
+        reason = "that takes root"
     except OSError as error:
-        hint = f"give it as {bind.source}:{bind.target}:noidmap: what is in it then belongs to nobody inside"
-        raise Error(f"{bind.source} cannot be id-mapped", f"its filesystem: {error.strerror}", hint) from error
+        reason = f"its filesystem: {error.strerror}"
+    hint = f"give it as {bind.source}:{bind.target}:noidmap: what is in it then belongs to nobody inside"
+    raise Error(f"{bind.source} cannot be id-mapped", reason, hint)
 
 
 def finish(ours: "_socket.socket", process: Process) -> None:

@@ -2,6 +2,8 @@
 
 import os
 
+import treesmith
+from treesmith import ids
 from treesmith.backends import PREFERRED
 from treesmith.backends.choose import Tried, attempt, chosen
 from treesmith.errors import Error
@@ -25,6 +27,7 @@ def create(
     Error: something else is there, or no backend works on that filesystem (with each one's reason).
     """
     made = not os.path.lexists(path)
+    _make_above(os.path.dirname(path))
     os.makedirs(path, 0o700, exist_ok=True)
     foreign = sorted(set(os.listdir(path)) - {*FOLDERS, file, f"{file}.new"})
     if foreign:
@@ -45,6 +48,15 @@ def create(
     finally:
         if lock:
             lock.close()
+
+
+def _make_above(path: str) -> None:
+    """What is missing above a store is the caller's own, who without root is not whom the store belongs to."""
+    if not os.path.isdir(path):
+        _make_above(os.path.dirname(path))
+        os.mkdir(path, 0o755)
+        if treesmith.ROOTLESS:
+            os.chown(path, ids.COUNT, ids.COUNT)
 
 
 def _fill(path: str, backend: str, told: "Callable[[Tried], object]", file: str, origin: "dict[str, str]") -> None:

@@ -8,6 +8,7 @@ used again.
 import errno
 import os
 
+import treesmith
 from treesmith.errors import BusyError, NotFoundError
 from treesmith.store import locks, records
 
@@ -15,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.store.store import Store
 
-RUN = "/run/treesmith/mounts"
+RUN = f"{treesmith.RUN}/mounts"
 NOFOLLOW = 8  # umount2(2)
 
 

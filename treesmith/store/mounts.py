@@ -2,6 +2,7 @@
 
 import os
 
+import treesmith
 from treesmith.errors import BusyError, Error, UsageError
 from treesmith.linux.file import private_folder
 from treesmith.linux.mount import RDONLY, move_mount, set_attributes, umount
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from treesmith.store.records import Tree
     from treesmith.store.store import Store
 
-PLACES = "/run/treesmith/mnt"  # where trees are mounted that were given no directory
+PLACES = f"{treesmith.RUN}/mnt"  # where trees are mounted that were given no directory
 _PATIENCE = 500  # times 10 ms: how long a holder may take to see that its mount is gone
 
 
@@ -24,7 +25,7 @@ def mount(store: "Store", tree: "Tree", place: str = "") -> str:
 
     BusyError: it is mounted already, or in use.
     """
-    if os.geteuid():
+    if treesmith.ROOTLESS:
         raise Error("only root can mount on the host", hint="look into a tree without it: treesmith launch TREE")
     own = not place
     place = f"{PLACES}/{tree.name or tree.id}" if own else _checked(store, place)

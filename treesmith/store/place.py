@@ -2,6 +2,7 @@
 
 import os
 
+import treesmith
 from treesmith.errors import UsageError
 
 CONFIG = "/etc/treesmith/config.toml"
@@ -13,7 +14,7 @@ def default_path() -> str:
     asked = os.environ.get("TREESMITH_STORE")
     if asked:
         return asked
-    if os.geteuid():
+    if treesmith.ROOTLESS or os.geteuid():
         return os.path.expanduser("~/.local/share/treesmith")
     return _configured() if os.path.exists(CONFIG) else _SYSTEM
 

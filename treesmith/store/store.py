@@ -3,6 +3,7 @@
 import gc
 import os
 
+import treesmith
 from treesmith.errors import Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
 from treesmith.store import index, locks, mounted, records
@@ -35,6 +36,9 @@ def open_store(path: str = "") -> "Store":
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(f"no store at {path}", hint="the first treesmith build makes one") from None
     except PermissionError:
+        if treesmith.ROOTLESS:
+            why = "or it was made when /etc/subuid and /etc/subgid gave you other ids"
+            raise Error(f"the store at {path} is not yours", why, "--store DIR") from None
         raise Error(f"the store at {path} is not yours", hint="--store DIR, or sudo") from None
     if status.st_uid != os.geteuid():
         raise Error(f"the store at {path} belongs to user {status.st_uid}", hint="--store DIR, or become that user")

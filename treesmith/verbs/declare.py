@@ -67,13 +67,14 @@ class Verb:
 
     help: one line. more: a paragraph for the verb's own help. starts: what follows the first `--` is a command to
     start, handed over as `command`; the exit status is the command's, and 125 for every failure of treesmith's own.
+    store: it has to do with one, which without root is reached by being root in a user namespace.
     """
 
-    __slots__ = ("arguments", "family", "help", "module", "more", "name", "options", "starts")
+    __slots__ = ("arguments", "family", "help", "module", "more", "name", "options", "starts", "store")
 
     def __init__(
         self, name: str, family: str, module: str, help: str, *parts: "Argument | Option",
-        more: str = "", starts: bool = False,
+        more: str = "", starts: bool = False, store: bool = True,
     ) -> None:  # fmt: skip
         self.name = name
         self.family = family
@@ -83,6 +84,7 @@ class Verb:
         self.options = [part for part in parts if isinstance(part, Option)]
         self.more = more
         self.starts = starts
+        self.store = store
 
     @property
     def handler(self) -> str:

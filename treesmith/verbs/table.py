@@ -31,7 +31,7 @@ _ALL = (
         '"title", "reason", "tree"}]}]}; verb is keep, make or skip.',
     ),
     Verb(
-        "recipes", "Build", "recipes", "List the recipes.", JSON,
+        "recipes", "Build", "recipes", "List the recipes.", JSON, store=False,
         more='--json: {"version": 1, "recipes": [{"name", "description", "from", "path", "error"}]}.',
     ),
     Verb(
@@ -202,6 +202,7 @@ _ALL = (
         "doctor", "Store", "doctor", "Try what this machine can do.", JSON,
         more='--json: {"version": 1, "checks": [{"name", "state", "found", "advice"}]}; state is ok, no, warn or fail. '
         "The exit status is 1 when something that treesmith needs failed.",
+        store=False,
     ),
 )  # fmt: skip
 

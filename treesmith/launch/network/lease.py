@@ -14,6 +14,7 @@ import fcntl
 import os
 import sys
 
+import treesmith
 from treesmith.errors import BusyError, Error
 from treesmith.launch.network import bridge, names, rules
 from treesmith.linux.file import private_folder
@@ -23,7 +24,7 @@ from treesmith.sandbox.link import Link
 from treesmith.spec.ports import ANYWHERE, Port
 from treesmith.store import locks, records
 
-RUN = "/run/treesmith/network"
+RUN = f"{treesmith.RUN}/network"
 _FIRST, _LAST = 2, 65534
 _RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
@@ -70,6 +71,8 @@ def take(id: str, called: "tuple[str, ...]", ports: "tuple[Port, ...]") -> Lease
 
     BusyError: a port is taken. Error: nftables or the kernel refuse.
     """
+    if treesmith.ROOTLESS:
+        raise Error("--network private takes root", "a bridge and nftables of the host", "--network host, or none")
     rules.find_nft()
     folder = _folder()
     private_folder(folder)
