@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import roots
+from ground import cgroup_folder
 from plain import COUNT, NAME, Plain
 
 
@@ -175,6 +176,35 @@ def test_nothing_slow_is_imported(me: Plain) -> None:
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert {"treesmith.rootless", "treesmith.store.store"} <= modules
     assert not modules & SLOW
+
+
+def test_in_a_cgroup_of_the_user_s_own(me: Plain) -> None:
+    own = cgroup_folder()
+    assert own
+    folder = own / "delegated"
+    folder.mkdir()
+    for path in (folder, *(folder / name for name in ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads"))):
+        os.chown(path, me.id, me.id)
+
+    def there(*words: str) -> str:
+        argv = ["sh", "-ec", f'echo $$ > {folder}/cgroup.procs; exec "$@"', "sh", *me.argv(*words)]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    try:
+        me.run("snapshot", "-q", "base", "web")
+        there("launch", "-q", "--detach", "web", "--", "sleep", "1000")
+        assert [path.name.startswith("treesmith-") for path in folder.iterdir() if path.is_dir()] == [True]
+        there("freeze", "web")
+        assert json.loads(me.run("ps", "--json").stdout)["containers"][0]["state"] == "frozen"
+        there("thaw", "web")
+        there("snapshot", "-q", "web", "copy")
+        assert there("enter", "web", "--", "echo", "inside") == "inside\n"
+        done = me.run("enter", "web", "--", "true", status=125)  # from a cgroup that is root's
+        assert "systemd-run --user --scope" in done.stderr
+        me.run("stop", "web")
+        me.run("rm", "web", "copy")
+    finally:
+        folder.rmdir()
 
 
 # --- what is missing ------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def _keep(pidfd: int, leaf: int, caller: int, tells: "_socket.socket", work: "Ca
         try:
             os.setsid()
             setns(pidfd, NEWPID)  # for its children alone
-            pid = clone3(0, leaf if leaf >= 0 else None)
+            pid = _cloned(leaf)
             if not pid:
                 work()
             own = os.pidfd_open(pid)
@@ -144,6 +144,15 @@ def _keep(pidfd: int, leaf: int, caller: int, tells: "_socket.socket", work: "Ca
             tells.send(child.told(error))
     finally:
         os._exit(status)
+
+
+def _cloned(leaf: int) -> int:
+    try:
+        return clone3(0, leaf if leaf >= 0 else None)
+    except PermissionError as error:  # without root: cgroup-v2.rst, "Delegation Containment"
+        why = "who is in our cgroup may not go over to the container's"
+        hint = "from the cgroup that it was launched in: systemd-run --user --scope treesmith enter …"
+        raise Error("it cannot be entered from here", why, hint) from error
 
 
 def _close_all_but(*kept: int) -> None:
