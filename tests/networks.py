@@ -38,13 +38,15 @@ class Namespace:
         self._sleeper.wait()
 
 
-class Trees(launching.Trees):
-    """The command, on a host of the tests' own."""
+def compiled(path: Path) -> Path:
+    subprocess.run(["gcc", "-static", "-O", "-Wall", "-Werror", "-o", path, TALK], check=True)
+    return path
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.talk = path / "talk"
-        subprocess.run(["gcc", "-static", "-O", "-Wall", "-Werror", "-o", self.talk, TALK], check=True)
+
+class Wire:
+    """The host, and its neighbour."""
+
+    def __init__(self) -> None:
         self.host, self.outside = Namespace(), Namespace()
         self.host.run("ip", "link", "set", "lo", "up")
         peer = ("peer", "name", "wire", "netns", str(self.outside.pid))
@@ -54,6 +56,27 @@ class Trees(launching.Trees):
             place.run("ip", "link", "set", "wire", "mtu", "1400", "up")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
         self.host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+
+    def close(self) -> None:
+        self.host.close()
+        self.outside.close()
+
+
+def serving(place: Namespace, talk: Path, address: str, port: int, protocol: str = "tcp") -> subprocess.Popen[bytes]:
+    """Answers with the asker's address."""
+    server = subprocess.Popen(place.argv(str(talk), "serve", protocol, address, str(port)), stdout=subprocess.PIPE)
+    assert server.stdout and server.stdout.readline() == b"up\n"
+    return server
+
+
+class Trees(launching.Trees):
+    """The command, on a host of the tests' own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.talk = compiled(path / "talk")
+        self._wire = Wire()
+        self.host, self.outside = self._wire.host, self._wire.outside
 
     def argv(self, *words: str) -> list[str]:
         return self.host.argv(*super().argv(*words))
@@ -67,10 +90,7 @@ class Trees(launching.Trees):
         return self.address(name)
 
     def serve_at(self, place: Namespace, address: str, port: int, protocol: str = "tcp") -> subprocess.Popen[bytes]:
-        words = place.argv(str(self.talk), "serve", protocol, address, str(port))
-        server = subprocess.Popen(words, stdout=subprocess.PIPE)
-        assert server.stdout and server.stdout.readline() == b"up\n"
-        return server
+        return serving(place, self.talk, address, port, protocol)
 
     def ask(self, place: "Namespace | str", address: str, port: int = 80, protocol: str = "tcp") -> str:
         """What a server says the asker's address is, or "nothing". place: a namespace, or a container's name."""
@@ -108,5 +128,4 @@ class Trees(launching.Trees):
         return names - {"lo", "wire", "ifb0", "ifb1"} | tables
 
     def close(self) -> None:
-        self.host.close()
-        self.outside.close()
+        self._wire.close()

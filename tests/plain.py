@@ -1,6 +1,8 @@
 """A plain user with subordinate ids, whom only this process's mounts know of; and the real command as that user."""
 
+import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ class Plain:
                 (self.folder / name).mkdir()
             self._bind(SOURCE, self.folder / "source")
             self._bind(Path(sys.prefix), self.folder / "python")
+            self._open_tun()
             self.say("passwd", f"{NAME}:x:{self.id}:{self.id}::{self.home}:/bin/sh")
             self.say("group", f"{NAME}:x:{self.id}:")
             self.say("subuid", f"{NAME}:{self.first}:{COUNT}")
@@ -46,6 +49,14 @@ class Plain:
         path.mkdir(mode=0o700)
         os.chown(path, self.id, self.id)
         return path
+
+    def _open_tun(self) -> None:
+        """As udev has it: /dev/net/tun is for everybody."""
+        if os.path.exists("/dev/net/tun"):
+            self.tun = self.folder / "tun"
+            os.mknod(self.tun, stat.S_IFCHR | 0o666, os.makedev(10, 200))
+            self.tun.chmod(0o666)
+            self._bind(self.tun, Path("/dev/net/tun"))
 
     def say(self, name: str, line: str) -> None:
         """A file of /etc, with this as its last line."""
@@ -102,6 +113,10 @@ class Plain:
         kept = {str(self.run_folder / "treesmith/namespace")}
         paths = {f"{folder}/{name}" for folder, _, names in found for name in names if Path(folder).name != "filters"}
         return paths - kept
+
+    def stop_all(self) -> None:
+        for one in json.loads(self.run("ps", "--json").stdout)["containers"]:
+            self.run("stop", "--timeout", "0", one["name"], status=None)
 
     def close(self) -> None:
         for target in reversed(self._mounted):

@@ -12,6 +12,7 @@ from treesmith.backends import PREFERRED, btrfs, zfs
 from treesmith.backends.choose import Tried, attempt, chosen, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
+from treesmith.launch.network import alone
 from treesmith.launch.network.rules import find_nft
 from treesmith.linux.call import NUMBERS, machine
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, unshare
@@ -53,7 +54,7 @@ def checks(store: str = "", refused: Error | None = None) -> Iterator[Check]:
     yield _seccomp()
     yield _sandbox()
     yield _cgroups()
-    yield _nft()
+    yield _pasta() if treesmith.ROOTLESS else _nft()
     yield from _store(os.path.abspath(store or default_path()))
     yield _btrfsutil()
     yield _zfs()
@@ -166,6 +167,13 @@ def _cgroups() -> Check:
     except OSError as error:
         return Check("cgroup2", "warn", f"{above}: {error.strerror}", advice)
     return Check("cgroup2", "ok", f"{above}, controllers: {' '.join(controllers) or 'none'}")
+
+
+def _pasta() -> Check:
+    try:
+        return Check("pasta", "ok", alone.find())
+    except Error as error:
+        return Check("pasta", "warn", error.brief, f"--network private needs it: {error.hint}")
 
 
 def _nft() -> Check:

@@ -8,6 +8,7 @@ import pytest
 import roots
 from command import Command, make_tree, on
 from launching import Trees
+from plain import Plain
 
 from treesmith.store import Store, Tree, create_store, open_store
 
@@ -47,6 +48,26 @@ def recipe(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def plain_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
+    """With a sealed busybox tree, `base`."""
+    user = Plain()
+    try:
+        user.add("base", roots.busybox(tmp_path_factory.mktemp("plain") / "busybox"))
+        yield user
+    finally:
+        user.close()
+
+
+@pytest.fixture
+def me(plain_user: Plain) -> Iterator[Plain]:
+    """Of whom nothing runs any more when the test ends."""
+    yield plain_user
+    left = plain_user.records()
+    plain_user.stop_all()
+    assert left == set()
 
 
 @pytest.fixture(scope="module")

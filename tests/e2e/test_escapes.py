@@ -207,13 +207,6 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.fixture(scope="module")
-def me() -> Iterator[Plain]:
-    user = Plain()
-    yield user
-    user.close()
-
-
 @pytest.fixture
 def folder(me: Plain, request: pytest.FixtureRequest) -> Path:
     """For a scene: one that a plain user can enter."""
@@ -223,8 +216,10 @@ def folder(me: Plain, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def launchers(trees: Trees, me: Plain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, escapees.Argv]]:
-    found = {"treesmith": escapees.treesmith(trees), "rootless": escapees.rootless(me)}
+def launchers(
+    trees: Trees, plain_user: Plain, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, escapees.Argv]]:
+    found = {"treesmith": escapees.treesmith(trees), "rootless": escapees.rootless(plain_user)}
     if shutil.which("systemd-nspawn"):
         found["nspawn"] = escapees.nspawn
     if not shutil.which("dockerd"):

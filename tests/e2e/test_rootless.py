@@ -7,29 +7,12 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import roots
 from ground import cgroup_folder
+from offline.debian import debian
 from plain import COUNT, NAME, Plain
-
-
-@pytest.fixture(scope="module")
-def me() -> Iterator[Plain]:
-    user = Plain()
-    try:
-        user.add("base", roots.busybox(user.folder / "busybox"))
-        yield user
-    finally:
-        user.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(me: Plain) -> Iterator[None]:
-    yield
-    assert me.records() == set()
 
 
 def started(me: Plain, name: str, *options: str) -> int:
@@ -64,6 +47,35 @@ def test_build_snapshot_launch_and_prune(me: Plain) -> None:
     me.run("rm", "web", "app")
     assert "1 thing" in me.run("prune").stderr
     assert me.run("check").returncode == 0
+
+
+@pytest.mark.parametrize("driver", ["mmdebstrap", "debootstrap"])
+def test_a_debian_is_built(me: Plain, driver: str) -> None:
+    """With what tells root from others in it: owners, setuid files, a file of a folder that only the user may enter."""
+    repository = debian()
+    (me.home / "files").mkdir(exist_ok=True)
+    (me.home / "files/motd").write_text("welcome\n")
+    recipe = me.home / f"{driver}.toml"
+    recipe.write_text(
+        f"""
+        [[step]]
+        driver = "{driver}"
+        [step.debootstrap]
+        suite = "bookworm"
+        mirror = "file://{repository.folder}"
+        keyring = "{repository.keyring}"
+        [[step]]
+        apt = ["hello"]
+        [[step]]
+        run = "useradd --system app; hello > /said"
+        [[step]]
+        copy = {{ from = "files", to = "/srv", owner = "app" }}
+        """
+    )
+    me.run("build", "-q", str(recipe))
+    script = "cat /said /srv/motd; stat -c %U /srv/motd"
+    said = me.run("launch", "-q", driver, "--", "sh", "-c", script).stdout
+    assert said == "hello from conf of 1.0\nwelcome\napp\n"
 
 
 def test_the_caller_is_nobody_inside_and_root_inside_is_nobody_outside(me: Plain) -> None:
@@ -165,6 +177,7 @@ def test_doctor(me: Plain) -> None:
     found = {check["name"]: check for check in json.loads(me.run("doctor", "--json").stdout)["checks"]}
     assert {name for name, check in found.items() if check["state"] == "fail"} == set()
     assert f"the ids from {me.first} on, shared by all containers" in found["user"]["found"]
+    assert found["pasta"]["state"] == ("ok" if os.path.exists("/dev/net/tun") else "warn")
 
 
 def test_nothing_slow_is_imported(me: Plain) -> None:

@@ -38,7 +38,7 @@ def _row(
     shown = listing.Styled(state, listing.YELLOW) if state == "frozen" else state
     measured = _measured(used) if used else ()
     command = " ".join(record["command"]) or "-"
-    link = (record.get("address", "-"), " ".join(record.get("ports", ())) or "-") if linked else ()
+    link = (record.get("address") or "-", " ".join(record.get("ports", ())) or "-") if linked else ()
     return name, record["tree"], str(record["pid"] or "-"), moment(record["started"]), shown, *link, *measured, command
 
 
@@ -62,7 +62,7 @@ def _described(record: "dict[str, Any]", used: "tuple[int | None, int | None, in
     memory, cpu, processes = used
     return {
         **shown, "pid": record["pid"] or None, "state": _state(record),
-        "address": record.get("address"), "ports": record.get("ports", []),
+        "address": record.get("address") or None, "ports": record.get("ports", []),
         "memory": memory, "cpu": cpu, "processes": processes,
     }  # fmt: skip
 

@@ -9,12 +9,13 @@ from treesmith.sandbox.sandbox import PATH, Bind, Sandbox
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.launch.network import Lease
+    from treesmith.launch.network.alone import Alone
     from treesmith.sandbox.view import View
     from treesmith.spec import Spec
     from treesmith.store.records import Tree
 
 
-def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | None", view: "View", tty: bool) -> Sandbox:
+def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", view: "View", tty: bool) -> Sandbox:
     """id: of what runs, the tree or a throw-away copy of it."""
     env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(id)}
     if tty:
@@ -50,9 +51,11 @@ def hostname(tree: "Tree", spec: "Spec") -> str:
     return spec.hostname or (tree.name or tree.id).partition("@")[0]
 
 
-def _living_hosts(lease: "Lease | None") -> "tuple[Bind, ...]":
+def _living_hosts(lease: "Lease | Alone | None") -> "tuple[Bind, ...]":
     """Before the default, which then finds a file."""
-    return (Bind(lease.hosts, "/etc/hosts", idmap=False, read_only=True, default=True),) if lease else ()
+    return (
+        (Bind(lease.hosts, "/etc/hosts", idmap=False, read_only=True, default=True),) if lease and lease.hosts else ()
+    )
 
 
 def _hosts(name: str) -> bytes:

@@ -3,6 +3,7 @@
 import os
 import sys
 
+import treesmith
 from treesmith.errors import BusyError, Error
 from treesmith.launch import containers, inside, kept
 from treesmith.launch.detach import detach, write_to
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from treesmith.launch.detach import Caller
     from treesmith.launch.machine import Machine
     from treesmith.launch.network import Lease
+    from treesmith.launch.network.alone import Alone
     from treesmith.launch.relay import Flow
     from treesmith.sandbox.process import Process
     from treesmith.spec import Spec
@@ -67,7 +69,7 @@ class _Claim:
         self.layout: Layout = root.layout
         self.stage = stage
         self.record: containers.Record | None = None
-        self.lease: Lease | None = None  # of a private network
+        self.lease: Lease | Alone | None = None  # of a private network
         self._lock = lock
 
     def __enter__(self) -> "_Claim":
@@ -118,7 +120,12 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
         if spec.network == "private":
             from treesmith.launch import network  # only those who have one pay for it
 
-            claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
+            if treesmith.ROOTLESS:
+                from treesmith.launch.network.alone import Alone
+
+                claim.lease = Alone(spec.ports)
+            else:
+                claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
             fields.update(address=claim.lease.link.address, ports=[port.given for port in spec.ports])
         status = _once(store, tree, spec, claim, machine, host, caller, log)
         while machine and machine.goes_on:

@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.limits import Limits
     from treesmith.sandbox.link import Link
+    from treesmith.sandbox.tap import Tap
     from treesmith.sandbox.view import View
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -72,7 +73,7 @@ class Sandbox:
         chdir: str = "/",
         hostname: str = "treesmith",
         network: str = "none",
-        link: "Link | None" = None,
+        link: "Link | Tap | None" = None,
         binds: "tuple[Bind, ...]" = (),
         views: "tuple[tuple[View, str], ...]" = (),
         furnish: bool = False,

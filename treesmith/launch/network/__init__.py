@@ -1,4 +1,4 @@
-"""Private networks: containers on a bridge of the host's, which it hides behind its own address."""
+"""Private networks: root's containers on a bridge that the host hides behind its own address, others' alone."""
 
 from treesmith.launch.network.lease import Lease, recover, take
 

@@ -42,16 +42,8 @@ class Lease:
         self.hosts = f"{lock.path}.hosts"  # a file that names everybody, as they come and go
 
     def resolver(self) -> "tuple[tuple[str, bytes], ...]":
-        """Its /etc/resolv.conf, as a Sandbox's `files`; none if the host has no server that is reached from there."""
-        for path in _RESOLVERS:
-            try:
-                with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                    found = names.resolver(file.read())
-            except OSError:
-                continue
-            if found:
-                return (("/etc/resolv.conf", found.encode(errors="surrogateescape")),)
-        return ()
+        """See below."""
+        return resolver()
 
     def close(self) -> None:
         """When the container is gone. Again is harmless."""
@@ -66,13 +58,25 @@ class Lease:
             self._ports.pop().close()
 
 
+def resolver() -> "tuple[tuple[str, bytes], ...]":
+    """A private network's /etc/resolv.conf, as a Sandbox's `files`; none if the host has no server that is reached from
+    there."""
+    for path in _RESOLVERS:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                found = names.resolver(file.read())
+        except OSError:
+            continue
+        if found:
+            return (("/etc/resolv.conf", found.encode(errors="surrogateescape")),)
+    return ()
+
+
 def take(id: str, called: "tuple[str, ...]", ports: "tuple[Port, ...]") -> Lease:
     """An address for the tree `id`, known to the others by the names `called`; and `ports` lead to it from now on.
 
     BusyError: a port is taken. Error: nftables or the kernel refuse.
     """
-    if treesmith.ROOTLESS:
-        raise Error("--network private takes root", "a bridge and nftables of the host", "--network host, or none")
     rules.find_nft()
     folder = _folder()
     private_folder(folder)
@@ -81,7 +85,7 @@ def take(id: str, called: "tuple[str, ...]", ports: "tuple[Port, ...]") -> Lease
     try:
         _clear(folder)
         for port in ports:
-            held.append(_hold(folder, port))
+            held.append(hold(folder, port))
         upper = _upper(folder)
         lock = _free(folder, int(id, 16))
         try:
@@ -231,8 +235,9 @@ def _apply(folder: str, script: str) -> None:
     output((rules.find_nft(), "-f", path))
 
 
-def _hold(folder: str, port: Port) -> _socket.socket:
-    """A socket on it, so that nobody else gets it: nothing ever arrives there, it is all translated before."""
+def hold(folder: str, port: Port) -> _socket.socket:
+    """A socket on it, so that nobody else gets it: nothing ever arrives there, it is all translated before. BusyError;
+    Error: the host has no such address, or it is not for everybody."""
     tcp = port.protocol == "tcp"
     kind = _socket.SOCK_STREAM if tcp else _socket.SOCK_DGRAM
     sock = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
@@ -248,6 +253,9 @@ def _hold(folder: str, port: Port) -> _socket.socket:
             raise BusyError(f"port {port} of the host is taken", _taker(folder, port), "choose another") from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise Error(f"{port.address} is no address of this host", hint="without one: every address") from None
+        if error.errno == errno.EACCES:
+            fix = f"sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port.outside}"
+            raise Error(f"port {port} of the host takes root", "it is one of the first", fix) from None
         raise
     return sock
 
