@@ -171,6 +171,7 @@ def test_what_takes_root_is_refused(me: Plain) -> None:
     assert "only root can mount on the host" in me.run("mount", "base", status=1).stderr
     done = me.run("launch", "-q", "--pids", "10", "base", "--", "true", status=125)
     assert "--pids cannot be enforced" in done.stderr
+    assert "systemd-run --user --scope -p Delegate=yes" in done.stderr
 
 
 def test_doctor(me: Plain) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import roots
 from launching import SOURCE, Trees, wait_for
+from plain import Plain
 
 pytestmark = pytest.mark.skipif(
     not os.path.isdir("/run/systemd/system"), reason="systemd does not run this machine: see tests/guest/systemd"
@@ -61,6 +62,20 @@ def service(trees: Trees) -> Iterator[str]:
     UNITS.joinpath("box.service").unlink()
     sh("systemctl", "daemon-reload")
     trees.store.remove([trees.store.find("box")])
+
+
+def test_limits_without_root_in_a_cgroup_that_was_delegated(tmp_path_factory: pytest.TempPathFactory) -> None:
+    me = Plain()
+    try:
+        me.add("base", roots.busybox(tmp_path_factory.mktemp("plain") / "root"))
+        give = "cd /sys/fs/cgroup/$(cut -d: -f3 /proc/self/cgroup)"
+        give += f'; chown {me.id}:{me.id} . cgroup.procs cgroup.subtree_control cgroup.threads; cd /; exec "$@"'
+        scope = ("systemd-run", "--quiet", "--scope", "-p", "Delegate=yes", "sh", "-ec", give, "sh")
+        launch = me.argv("launch", "-q", "--memory", "32M", "--pids", "20", "base", "--", "sh", "-c", EAT)
+        assert sh(*scope, *launch) == "137"
+        assert sh(*scope, *me.argv("launch", "-q", "--cpus", "0.5", "base", "--", "echo", "limited")) == "limited"
+    finally:
+        me.close()
 
 
 def test_limits_get_a_scope_of_their_own(trees: Trees) -> None:

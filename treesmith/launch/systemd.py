@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+import treesmith
 from treesmith.errors import Error
 from treesmith.run import output
 from treesmith.sandbox import cgroup
@@ -22,12 +23,13 @@ _MACHINES = ("org.freedesktop.machine1", "/org/freedesktop/machine1", "org.freed
 
 
 def prepare(name: str, needed: bool) -> None:
-    """See to it that the cgroup we are in is ours to divide: that of a unit with Delegate=, or of a new scope.
+    """See to it that the cgroup we are in is ours to divide: that of a unit with Delegate=, or of a new scope. Without
+    root whoever wants one has started us in it.
 
     Error: systemd does not give us one, and it is needed.
     """
     own = cgroup.own() if cgroup.base() else None
-    if not os.path.isdir(_RUNS) or own is None or cgroup.is_delegated(own):
+    if treesmith.ROOTLESS or not os.path.isdir(_RUNS) or own is None or cgroup.is_delegated(own):
         return
     try:
         _scope(name)
@@ -50,7 +52,7 @@ def _scope(name: str) -> None:
 
 def register(name: str, uuid: str, leader: int) -> None:
     """Tell machined of a system, for machinectl(1), if there is one. It forgets it by itself."""
-    if not os.path.exists(_BUS) or not any(map(os.path.exists, _MACHINED)):
+    if treesmith.ROOTLESS or not os.path.exists(_BUS) or not any(map(os.path.exists, _MACHINED)):
         return
     id = [str(int(uuid.replace("-", "")[at : at + 2], 16)) for at in range(0, 32, 2)]
     words = ("16", *id, "treesmith", "container", str(leader), "")

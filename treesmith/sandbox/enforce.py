@@ -8,6 +8,7 @@ A limit that cannot be set is an Error, never left out.
 import errno
 import os
 
+import treesmith
 from treesmith.errors import Error
 from treesmith.sandbox import cgroup
 from treesmith.sandbox.limits import Limits, members
@@ -61,7 +62,10 @@ def place(slot: int, limits: Limits) -> Place:
 
 
 def _refused(flag: str, reason: str) -> Error:
-    return Error(f"{flag} cannot be enforced", reason, "leave it out, to go without")
+    hint = "leave it out, to go without"
+    if treesmith.ROOTLESS:
+        hint += "; or in a cgroup of your own: systemd-run --user --scope -p Delegate=yes treesmith launch …"
+    return Error(f"{flag} cannot be enforced", reason, hint)
 
 
 def _offered() -> "list[str]":
