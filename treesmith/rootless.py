@@ -32,7 +32,9 @@ _SYSCTLS = (
 
 def enter() -> None:
     """Root in there on return, in mounts of our own; RUN is the caller's. Error: what is missing, and what to do."""
-    maps = _maps(_name(os.getuid()), os.getuid(), os.getgid())
+    account = _account(os.getuid())
+    maps = _maps(account.pw_name, os.getuid(), os.getgid())
+    os.environ.setdefault("HOME", account.pw_dir)  # in there it would be root's
     folder = run_folder(os.getuid())
     turn = os.open(f"{folder}/namespace", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -50,9 +52,9 @@ def enter() -> None:
     treesmith.RUN, treesmith.ROOTLESS = folder, True
 
 
-def _name(user: int) -> str:
+def _account(user: int) -> "pwd.struct_passwd":
     try:
-        return pwd.getpwuid(user).pw_name
+        return pwd.getpwuid(user)
     except KeyError:
         fix = f"sudo useradd --uid {user} NAME"
         raise Error(f"user {user} has no name", "newuidmap asks /etc/passwd for it", fix) from None

@@ -150,6 +150,12 @@ def test_btrfs_and_zfs_are_for_root(me: Plain) -> None:
         assert "only root can remove what it makes" in done.stderr
 
 
+def test_without_a_home_in_the_environment_it_is_the_one_of_passwd(me: Plain) -> None:
+    argv = me.argv("ls")
+    argv.remove(f"HOME={me.home}")
+    assert "base" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_killed_supervisor_leaves_nothing(me: Plain) -> None:
     me.run("snapshot", "-q", "base", "web")
     pid = int(json.loads(run_detached(me))["containers"][0]["pid"])
