@@ -222,6 +222,7 @@ def daemon(folder: Path) -> Iterator[list[str]]:
     finally:
         process.terminate()
         process.wait()
+        filesystems.let_go(folder)
 
 
 def _until(ready: Callable[[], bool], what: str) -> None:

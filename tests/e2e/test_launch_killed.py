@@ -66,7 +66,7 @@ def test_the_next_owner_of_the_tree_waits_for_the_dead(trees: Trees, tree: str) 
     """A snapshot at once after the kill: nobody writes to what it shares any more."""
     before = leaks.state()
     for number in range(15):
-        script = "echo up; while :; do echo x >> /file; done"
+        script = "echo x >> /file; echo up; while :; do echo x >> /file; done"
         process = trees.start("launch", "-q", tree, "--", "sh", "-c", script)
         assert process.stdout and process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGKILL)
