@@ -50,7 +50,7 @@ class Copy:
         return {}
 
     def fork(self, source: "Root", id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
-        # Its mount alone: nothing that is mounted inside, but what looks like it to cp -x, subvolumes of btrfs.
+        # Nothing that is mounted inside comes along, but subvolumes of btrfs do, which cp -x would leave out.
         mount = open_tree(f"{source.home}/root")
         try:
             copy_tree(mount, f"{home}/root")

@@ -96,7 +96,6 @@ def stocked() -> Path:
                         _make(tool, making / tool, registry)
                 (making / "registry").rename(home)
             finally:
-                filesystems.let_go(making)
                 shutil.rmtree(making)
     return home
 

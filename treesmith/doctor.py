@@ -93,7 +93,7 @@ def _ids() -> Check:
     try:
         ids = allocate()
     except OSError as error:
-        return Check("ids", "fail", str(error), "ranges and their locks lie in /run/treesmith/ids")
+        return Check("ids", "fail", str(error), f"ranges and their locks lie in {treesmith.RUN}/ids")
     found = f"{ids.count} free ones found, beginning at {ids.first}"
     if treesmith.ROOTLESS:
         found = f"{ids.count}, the same for each container"

@@ -25,11 +25,6 @@ def private_mounts() -> None:
     sh("mount --make-rprivate / && mount -t cgroup2 cgroup2 /sys/fs/cgroup")
 
 
-def unmount(folder: Path) -> None:
-    """Docker and podman bind their folders onto themselves, and our namespace keeps its copies of that."""
-    sh(f"grep -o ' {folder}[^ ]*' /proc/self/mountinfo | sort -r | xargs -r umount -l 2>/dev/null || true")
-
-
 @contextlib.contextmanager
 def docker(folder: Path, archive: Path) -> Iterator[str]:
     """The start of a docker command line that has IMAGE, from a daemon of our own; "" where not installed."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from forest import content, opened
+from launching import wait_for
 from running import runnable, running
 
 from treesmith.compare import differences
@@ -45,15 +46,17 @@ def test_it_is_what_the_source_was(store: Store, tree: Tree) -> None:
 
 
 def test_it_is_of_one_point_in_time_and_the_source_goes_on(store: Store, tree: Tree) -> None:
-    with running(store, tree, f"echo 0 > /first; echo 0 > /second; echo up; {COUNTING}"):
-        found = []
+    with running(store, tree, f"echo 0 > /first; echo 0 > /second; echo up; {COUNTING}") as process:
+        first, found = 0, []
         for number in range(4):
+            # A loaded machine may let it do nothing for a while.
+            wait_for("more", lambda seen=first: int(Path(f"/proc/{process.pid}/root/first").read_text()) > seen)
             snapshot = store.snapshot(tree, f"number-{number}")
             with opened(store, snapshot, "ro") as root:
                 first, second = (int((root / name).read_text()) for name in ("first", "second"))
             assert second <= first <= second + 1
             found.append(first)
-        assert found == sorted(found) and found[0] < found[-1]
+        assert found == sorted(set(found))  # each saw more than the one before
 
 
 def test_what_was_frozen_stays_so(store: Store, tree: Tree) -> None:

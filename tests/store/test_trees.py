@@ -70,6 +70,9 @@ def test_rename_and_what_hangs_on_it(store: Store) -> None:
     with pytest.raises(Error, match="has no name"):
         store.rename(f"@{step(store, 'k').id}", "other")
     assert store.rename(f"@{base.id}", "again").name == "again"
+    assert store.find(f"@{base.id}").name == "again"
+    store.snapshot(store.find("fork"), "base")  # the name it had first
+    assert store.find(f"@{base.id}").name == "again"
 
 
 def test_a_name_of_nothing_is_free(store: Store) -> None:

@@ -33,7 +33,7 @@ def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", vie
         link=lease.link if lease else None,
         binds=(*_living_hosts(lease), *spec.binds),
         defaults=(("/etc/hosts", _hosts(hostname(tree, spec))), *_zone()),
-        files=(*_identity(id, spec), *(lease.resolver() if lease else ())),
+        files=(*_identity(id, spec), *(_resolver() if lease else ())),
         tmpfs=(*((path, "") for path in _in_memory(spec)), *spec.tmpfs),
         limits=spec.limits,
         capabilities=spec.capabilities,
@@ -45,6 +45,12 @@ def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", vie
         tty=size(0 if os.isatty(0) else 1) if tty else None,
         tree=id,
     )
+
+
+def _resolver() -> "tuple[tuple[str, bytes], ...]":
+    from treesmith.launch.network import resolver  # only those who have one pay for it
+
+    return resolver()
 
 
 def hostname(tree: "Tree", spec: "Spec") -> str:

@@ -27,9 +27,6 @@ class Alone:
         self.link = Tap(program, forwards(ports))
         self.hosts = ""  # nobody else is there
 
-    def resolver(self) -> "tuple[tuple[str, bytes], ...]":
-        return lease.resolver()
-
     def close(self) -> None:
         self.link.close()
 

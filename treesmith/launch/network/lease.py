@@ -41,10 +41,6 @@ class Lease:
         self.link = link
         self.hosts = f"{lock.path}.hosts"  # a file that names everybody, as they come and go
 
-    def resolver(self) -> "tuple[tuple[str, bytes], ...]":
-        """See below."""
-        return resolver()
-
     def close(self) -> None:
         """When the container is gone. Again is harmless."""
         if self._lock.fileno() < 0:
