@@ -31,6 +31,8 @@ FILES = {
     "app/sub/data": "data",
     "app.tar": "not read yet",
     "rpms/repodata/repomd.xml": "listed",
+    "gems/specs.4.8.gz": "listed",
+    "cpan/modules/02packages.details.txt.gz": "listed",
     "arch/core.db": "listed",
     "arch/extra.db": "listed",
 }
@@ -63,6 +65,27 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"lock": "web", "to": "/srv", "dev": False, "registry": "http://x"},
         {"lock": "web2", "to": "/opt", "dev": True, "registry": "http://y"},
         ["web/package.json", "web/package-lock.json", "web/a.tgz"],
+    ),
+    "gem": (
+        {"packages": ("a", "b:1"), "source": "gems"},
+        {"packages": ("b:1", "a"), "source": "http://x/"},
+        ["gems/specs.4.8.gz"],
+    ),
+    "cpan": (
+        {"packages": ("A::B", "C"), "mirror": "cpan"},
+        {"packages": ("C", "A::B"), "mirror": "http://x/"},
+        ["cpan/modules/02packages.details.txt.gz"],
+    ),
+    "make": (
+        {
+            "source": "app.tar", "sha256": "0", "configure": ("--a", "--b"), "targets": ("a", "b"),
+            "install": ("install",), "package": False,
+        },
+        {
+            "source": "other.tar", "sha256": "1", "configure": ("--b", "--a"), "targets": ("b", "a"),
+            "install": ("install-strip",), "package": True,
+        },
+        ["app.tar"],
     ),
     "run": (
         {"command": "a b", "user": "x", "chdir": "/x"},
@@ -157,7 +180,10 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     options, changes, _ = KINDS[kind]
     changed = step(folder, kind, options={**options, option: changes[option]})
     assert key(changed) != key(step(folder, kind))
-    needed = (("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"), ("pacman", "keyring"))
+    needed = (
+        ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"), ("pacman", "keyring"),
+        ("make", "install"),
+    )  # fmt: skip
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
         assert key(step(folder, kind, options=less)) not in (key(changed), key(step(folder, kind)))
@@ -183,7 +209,7 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
             # the recipe names is followed.
             if kind in ("debootstrap", "dnf", "pacman") and what != "a byte":
                 continue
-            if what == "a link instead" and not (kind == "copy" or name.startswith("index")):
+            if what == "a link instead" and not (kind == "copy" or name.startswith(("index", "gems", "cpan"))):
                 continue
             before, content = key(step(folder, kind)), path.read_bytes()
             change()
@@ -195,10 +221,15 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
             assert key(step(folder, kind)) == before
 
 
-@pytest.mark.parametrize("kind", ["copy", "pip"])
+FOLDERS = {"copy": "app", "pip": "index", "gem": "gems", "cpan": "cpan", "make": "app"}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
 def test_what_a_folder_holds(folder: Path, kind: str) -> None:
-    place = folder / ("app" if kind == "copy" else "index")
-    seen = {key(step(folder, kind))}
+    place = folder / FOLDERS[kind]
+    # Elsewhere an archive is tried.
+    changes = {"options": {"source": "app", "install": ("install",)}} if kind == "make" else {}
+    seen = {key(step(folder, kind, **changes))}
     for change in (
         (place / "new").touch,
         lambda: (place / "new").rename(place / "newer"),
@@ -208,7 +239,7 @@ def test_what_a_folder_holds(folder: Path, kind: str) -> None:
         lambda: (place / "newer").unlink() or (place / "newer").symlink_to("b"),
     ):
         change()
-        made = key(step(folder, kind))
+        made = key(step(folder, kind, **changes))
         assert made not in seen
         seen.add(made)
 
@@ -258,7 +289,7 @@ def test_the_callers_environment_is_no_input(folder: Path, kind: str, monkeypatc
 
 def test_kinds_with_the_same_options_differ(folder: Path) -> None:
     same = {"packages": ("a",)}
-    assert len({key(step(folder, kind, options=same)) for kind in ("apt", "pip", "npm")}) == 3
+    assert len({key(step(folder, kind, options=same)) for kind in ("apt", "pip", "npm", "gem", "cpan")}) == 5
 
 
 def test_drivers_and_their_versions(folder: Path) -> None:
@@ -292,6 +323,12 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("pip", {"options": {"requirements": "limits.txt", "hashes": True}}, True),
         ("npm", {}, True),
         ("npm", {"options": {"packages": ("a",)}}, False),
+        ("gem", {}, True),
+        ("gem", {"options": {"packages": ("a",)}}, False),
+        ("cpan", {}, True),
+        ("cpan", {"options": {"packages": ("a",), "mirror": "http://x/"}}, False),
+        ("make", {}, False),
+        ("make", {"network": False}, True),
         ("run", {}, False),
         ("run", {"network": False}, True),
         ("script", {"network": False}, True),
@@ -344,6 +381,17 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "npm", {"lock": "web"}, "needs `to`"
     yield "npm", {"lock": "app", "to": "/x"}, "there is no app/package-lock.json"
     yield "npm", {"packages": ("file:../x",)}, "is no package of a registry"
+    yield "gem", {"packages": ("./a.gem",)}, "is neither a gem's name"
+    yield "gem", {"packages": ("a.gem",)}, "is neither a gem's name"
+    yield "gem", {"packages": ("--source=http://x",)}, "is neither a gem's name"
+    yield "gem", {"packages": ("a",), "source": "out"}, "leaves the recipe's folder"
+    yield "gem", {"packages": ("a",), "source": "/nowhere"}, "no folder /nowhere"
+    yield "cpan", {"packages": ("http://x/A.tar.gz",)}, "is no module's name"
+    yield "cpan", {"packages": ("./app",)}, "is no module's name"
+    yield "cpan", {"packages": ("A",), "mirror": "out"}, "leaves the recipe's folder"
+    yield "make", {"source": "out-file", "install": ("install",)}, "leaves the recipe's folder"
+    yield "make", {"source": "app", "sha256": "0", "install": ("install",)}, "sha256 is an archive's"
+    yield "make", {"source": "app", "install": ()}, "no target installs"
     yield "apt", {"packages": ("-oDir=/",)}, "is no package's name"
     yield "apt", {"packages": ("a b",)}, "is no package's name"
     yield "debootstrap", {"suite": "bookworm", "mirror": "out", "trust": True}, "leaves the recipe's folder"
@@ -376,6 +424,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "npm", {"lock": "linked", "to": "/x"}, "is a link to a folder"
     os.mkfifo(folder / "app2/fifo")
     yield "copy", {"from": "app2", "to": "/x"}, "is neither a file, a folder nor a link"
+    yield "make", {"source": "app2", "install": ("install",)}, "is neither a file, a folder nor a link"
 
 
 def test_what_may_not_be_read_is_refused_with_its_line(folder: Path) -> None:

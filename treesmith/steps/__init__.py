@@ -10,10 +10,8 @@ from treesmith.steps.room import Room
 from treesmith.steps.schema import Schema, Value
 from treesmith.steps.step import Step
 
-BUILT_IN = {
-    name: f"treesmith.steps.{name}"
-    for name in ("debootstrap", "dnf", "pacman", "oci", "apt", "pip", "npm", "run", "script", "copy", "tar")
-}
+_NAMES = "debootstrap dnf pacman oci apt pip npm gem cpan make run script copy tar"
+BUILT_IN = {name: f"treesmith.steps.{name}" for name in _NAMES.split()}
 
 
 class Kind(Protocol):

@@ -35,6 +35,22 @@ def python(freeze: str) -> dict[str, str]:
     return found
 
 
+def ruby(listed: str) -> dict[str, str]:
+    """NAME -> its versions, the newest first, of `gem list`."""
+    found = {}
+    for line in listed.splitlines():
+        name, separator, rest = line.partition(" (")
+        if separator and rest.endswith(")"):
+            found[name] = rest[:-1].replace("default: ", "")
+    return found
+
+
+def perl(listed: str) -> dict[str, str]:
+    """MODULE -> version, of lines that say so."""
+    rows = [line.split(" ", 1) for line in listed.splitlines() if " " in line]
+    return dict(sorted((name, version) for name, version in rows))
+
+
 def node(lock: str | bytes) -> dict[str, str]:
     """PATH -> version, of a package-lock.json, the hidden one of node_modules, or `npm ls --json`."""
     try:

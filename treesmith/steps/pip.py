@@ -10,6 +10,7 @@ from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.source import folder
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -52,22 +53,9 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     facts: dict[str, Value] = {}
     for name, path in _requirements(step):
         facts |= file_facts(path, f"file {name}")
-    folder = _index_folder(step)
-    if folder:
-        facts |= file_facts(folder, f"file {step.text('index')}")
-    return Inputs(facts, pinned=step.is_on("hashes") or bool(folder) or not step.network)
-
-
-def _index_folder(step: Step) -> str:
-    """The host's folder that is the index, or ""."""
-    given = step.text("index")
-    if not given or ("://" in given and not given.startswith("file://")):
-        return ""
-    path = given.removeprefix("file://")
-    path = path if path.startswith("/") else host_path(step, "index", path)
-    if not os.path.isdir(path):
-        raise step.error(f"no folder {path}", "index")
-    return path
+    if index := folder(step, "index"):
+        facts |= file_facts(index, f"file {step.text('index')}")
+    return Inputs(facts, pinned=step.is_on("hashes") or bool(index) or not step.network)
 
 
 def _requirements(step: Step) -> Iterator[tuple[str, str]]:
@@ -105,8 +93,8 @@ def run(step: Step, room: Room) -> dict[str, Any]:
             files.append((f"{_HERE}/{name}", file.read()))
     # Setup scripts can write to the cache and pip believes what it finds there: each recipe has its own.
     binds = [Bind(room.cache(f"pip-{step.recipe_digest}"), _ENV["PIP_CACHE_DIR"])]
-    if folder := _index_folder(step):
-        binds.append(Bind(folder, _INDEX, read_only=True))
+    if index := folder(step, "index"):
+        binds.append(Bind(index, _INDEX, read_only=True))
     if venv:
         room.inside(["python3", "-m", "venv", venv], env=env)
         python = f"{venv}/bin/python"
@@ -124,7 +112,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
 def _index(step: Step, room: Room) -> dict[str, str]:
     """Where pip fetches: the recipe's word before the caller's. The caller's own folders are not inside."""
-    if _index_folder(step):
+    if folder(step, "index"):
         return {"PIP_INDEX_URL": f"file://{_INDEX}"}
     if step.text("index"):
         return {"PIP_INDEX_URL": step.text("index")}

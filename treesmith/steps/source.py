@@ -1,5 +1,5 @@
-"""Where a kind's packages come from and whose signatures are good, by the options that every such kind has: `mirror`,
-`keyring` and `trust`.
+"""Where a kind's packages come from and whose signatures are good, by the options that every such kind has: `mirror`
+(`index`, `source`), `keyring` and `trust`.
 """
 
 import os
@@ -23,6 +23,18 @@ def local_path(mirror: str) -> str:
     """The absolute host path of a mirror that is a folder, else ""."""
     scheme, _, path = mirror.partition("://")
     return path.rstrip("/") if scheme in ("file", "copy") else ""
+
+
+def folder(step: Step, option: str) -> str:
+    """The absolute path of the host's folder that `option` names; "" for a URL, or nothing. Error: there is none."""
+    given = step.text(option)
+    if not given or ("://" in given and not given.startswith("file://")):
+        return ""
+    path = given.removeprefix("file://")
+    path = path if path.startswith("/") else host_path(step, option, path)
+    if not os.path.isdir(path):
+        raise step.error(f"no folder {path}", option)
+    return path
 
 
 def keyring(step: Step, usual: str = "", package: str = "") -> str:
