@@ -134,6 +134,13 @@ class Btrfs:
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         return []  # each root stands alone
 
+    def added(self, root: "Root", source: "Root | None") -> "int | None":
+        from treesmith.backends.measure import written
+
+        self.flush(root)  # what is not yet on disk is counted nowhere
+        top = f"{root.home}/root"
+        return written(top, self._calls.subvolume_info(top).otransid if source else 0)
+
     def measure(self, live: "Iterable[Root]") -> "Meter":
         return Each(self._usage)
 

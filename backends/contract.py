@@ -106,5 +106,9 @@ class Backend(Protocol):
     def compactions(self, live: Iterable[Root], busy: Collection[str]) -> list[Compaction]:
         """What could be stored in less, of the roots `live`, which are all there are. What `busy` ids need stays."""
 
+    def added(self, root: Root, source: Root | None) -> int | None:
+        """Bytes on disk that a root which is not sealed yet has beside what it was forked from (`source`; None: all it
+        has), without a look at every file where there is another way. None: unknown."""
+
     def measure(self, live: Iterable[Root]) -> Meter:
         """How much roots take now; `live` are all there are, and may share."""

@@ -94,6 +94,12 @@ class Copy:
     def compactions(self, live: "Iterable[Root]", busy: "Collection[str]") -> "list[Compaction]":
         return []  # each root stands alone
 
+    def added(self, root: "Root", source: "Root | None") -> "int | None":
+        from treesmith.backends.measure import on_disk
+
+        # By the difference: to ask each file what it shares takes as long as the copy took.
+        return max(on_disk([f"{root.home}/root"]) - (on_disk([f"{source.home}/root"]) if source else 0), 0)
+
     def measure(self, live: "Iterable[Root]") -> "Meter":
         return Each(self._usage)
 

@@ -62,6 +62,17 @@ def subvolume(path: str) -> Usage:
         return Usage(None, None, None)
 
 
+def written(path: str, since: int) -> "int | None":
+    """The bytes of the extents that files of a btrfs subvolume have got since the transaction `since`, by
+    btrfs-subvolume(8)'s find-new, which looks at what has changed alone; and not into subvolumes inside."""
+    try:
+        said = output(("btrfs", "subvolume", "find-new", "--", path, str(since)))
+    except Error:
+        return None
+    words = [line.split() for line in said.splitlines() if line.startswith("inode ")]
+    return sum(int(line[line.index("len") + 1]) for line in words)
+
+
 def sharing(root: str) -> Usage:
     """What a directory takes where files may have the same blocks: those that nobody else has are its own. Data that
     two files of its own have in common count as shared, and what vanishes meanwhile does not count."""

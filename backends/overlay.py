@@ -135,6 +135,12 @@ class Overlay:
 
         return on_disk([path])
 
+    def added(self, root: "Root", source: "Root | None") -> "int | None":
+        from treesmith.backends.measure import on_disk
+
+        own = [root.layout["upper"], *(() if source else root.layout["layers"])]
+        return on_disk([f"{self._layers}/{lid}/fs" for lid in own if lid])
+
     def measure(self, live: "Iterable[Root]") -> "Meter":
         from treesmith.backends.shares import Shares
 

@@ -65,6 +65,22 @@ def test_a_fork_shares_what_it_did_not_write(store: Store, base: Tree) -> None:
     assert about(whole(store, base).exclusive, 3)
 
 
+def test_what_a_fork_wrote(store: Store, base: Tree) -> None:
+    with store.stage() as stage:
+        stage.fork(base)
+        assert about(store.backend.added(stage, base), 0)
+        with opened(store, stage) as root:
+            (root / "own").write_bytes(os.urandom(MIB))
+            (root / "big").chmod(0o600)
+        copied_up = 3 if store.backend.name == "overlay" else 0  # for its mode alone
+        assert about(store.backend.added(stage, base), 1 + copied_up)
+    with store.stage() as stage:
+        stage.create()
+        with opened(store, stage) as root:
+            (root / "own").write_bytes(os.urandom(MIB))
+        assert about(store.backend.added(stage, None), 1)
+
+
 def test_what_is_gone_in_thought_shares_no_more(store: Store, base: Tree) -> None:
     fork = store.snapshot(base, "fork")
     live = [store.read(base.id), store.read(fork.id)]

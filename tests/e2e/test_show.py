@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ ENTRY = {
     "key": "0" * 64,
     "pinned": True,
     "seconds": 65.5,
+    "bytes": 3 << 20,
+    "made": {"packages": {"a": "1", "b": "2"}},
     "created": 10**9,
 }
 
@@ -34,7 +37,7 @@ def built(store: Store) -> Tree:
         step = store.publish(stage, "step", key="1" * 64, sealed=True)
     steps = [
         {**ENTRY, "number": 1, "tree": step.id},
-        {**ENTRY, "number": 2, "tree": "0" * 16, "kind": "run", "name": "fill", "pinned": False},
+        {**ENTRY, "number": 2, "tree": "0" * 16, "kind": "run", "name": "fill", "pinned": False, "made": {}},
     ]
     return make_tree(store, "base", steps=steps, launch={"command": ["sh", "-l"], "env": {"A": "b"}}, labels={"x": "y"})
 
@@ -58,14 +61,25 @@ def test_history(treesmith: Command, store: Store, built: Tree) -> None:
     web = store.snapshot(built, "web")
     lines = [line.split() for line in treesmith("history", "web", TZ="UTC").stdout.splitlines()]
     assert lines[:3] == [
-        ["STEP", "RECIPE", "WHAT", "WHEN", "TOOK", "SOURCE"],
-        ["1", "base", "apt", "2001-09-09", "01:46", "1", "min", "5", "s"],
-        ["2", "base", "run", "(fill)", "2001-09-09", "01:46", "1", "min", "5", "s", "unpinned"],
+        ["STEP", "RECIPE", "WHAT", "WHEN", "TOOK", "ADDED", "PACKAGES", "SOURCE"],
+        ["1", "base", "apt", "2001-09-09", "01:46", "1", "min", "5", "s", "3.0", "MiB", "2"],
+        ["2", "base", "run", "(fill)", "2001-09-09", "01:46", "1", "min", "5", "s", "3.0", "MiB", "unpinned"],
     ]
     assert lines[3][:3] == ["-", "snapshot", "web"]
     answer = json.loads(treesmith("history", "web", "--json").stdout)
     assert [(step["n"], step["kind"]) for step in answer["steps"]] == [(1, "apt"), (2, "run")]
+    assert [(step["bytes"], step["packages"]) for step in answer["steps"]] == [
+        (3 << 20, {"a": "1", "b": "2"}),
+        (3 << 20, None),
+    ]
     assert answer["snapshots"] == [{"name": "web", "id": web.id, "created": web.created}]
+
+
+def test_history_measures_each_step(treesmith: Command, store: Store, recipe: Callable[..., str]) -> None:
+    write = "head -c 1000000 /dev/urandom >/NAME"
+    treesmith("build", recipe("".join(f'[[step]]\nrun = "{write.replace("NAME", name)}"\n' for name in ("a", "b"))))
+    found = [step["bytes"] for step in json.loads(treesmith("history", "app", "--json").stdout)["steps"]]
+    assert found[0] > 100_000 and all(1_000_000 <= size < 1_100_000 for size in found[1:]), found
 
 
 def test_logs(store: Store, built: Tree, treesmith: Command, store_path: Path) -> None:

@@ -259,3 +259,19 @@ def test_what_came_out_later_lies_beside_the_release(tmp_path: Path) -> None:
     assert not places("http://x/debian", "sid")
     (tmp_path / "dists/bookworm-security").mkdir(parents=True)
     assert places(f"file://{tmp_path}", "bookworm") == [(f"file://{tmp_path}", "bookworm-security")]
+
+
+def test_which_packages_a_step_brought() -> None:
+    def step(kind: str, *packages: str, **inputs: str) -> dict[str, Any]:
+        return {"kind": kind, "inputs": inputs, "made": {"packages": dict(one.split("=") for one in packages)}}
+
+    record = [
+        step("apt", "a=1", "b=1"),
+        {"kind": "run", "made": {}},
+        step("apt", "a=2"),
+        step("pip", "a=2", venv="/v"),
+        step("pip", "a=2", "b=1", venv="/v"),
+        step("pip", "a=2", venv="/w"),
+    ]
+    brought = [{"a": "1", "b": "1"}, None, {"a": "2"}, {"a": "2"}, {"b": "1"}, {"a": "2"}]
+    assert installed.changes(record) == brought

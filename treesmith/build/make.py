@@ -132,6 +132,7 @@ class _Work:
             os.close(log)
         entry = planning.entry(action, stage.id, int(began), made)
         entry["seconds"] = round(time.time() - began, 3)
+        entry["bytes"] = self.store.backend.added(stage, self.tree)
         self.entries.append(entry)
         return self.store.publish(
             stage, "step", key=action.key, recipe=action.recipe.record(), steps=self.entries, sealed=True

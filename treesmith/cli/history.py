@@ -6,12 +6,14 @@ from typing import Any
 
 from treesmith.cli.show import step_title
 from treesmith.errors import NotFoundError
+from treesmith.steps.installed import changes
 from treesmith.store import Store, Tree, open_store
 from treesmith.ui import listing
-from treesmith.ui.words import duration, moment
+from treesmith.ui.words import duration, moment, size
 from treesmith.verbs.declare import Asked
 
 Step = Mapping[str, Any]
+Packages = Mapping[str, str] | None  # NAME -> version
 
 
 def history(asked: Asked, tree: str, log: str | None, json: bool) -> None:
@@ -21,20 +23,22 @@ def history(asked: Asked, tree: str, log: str | None, json: bool) -> None:
         _print_logs(store, found, log)
         return
     later = _snapshots(store, found)
+    steps = list(zip(found.steps, changes(found.steps), strict=True))
     if json:
         listing.document(
             tree=found.name or None,
             id=found.id,
-            steps=[_described(number, step) for number, step in enumerate(found.steps, 1)],
+            steps=[_described(number, *each) for number, each in enumerate(steps, 1)],
             snapshots=[{"name": each.name or None, "id": each.id, "created": each.created} for each in later],
         )
         return
-    rows = [_row(number, step) for number, step in enumerate(found.steps, 1)]
-    rows += [("-", "", f"snapshot {each.title}", moment(each.created), "", "") for each in later]
-    listing.table(("step", "recipe", "what", "when", "took", "source"), rows, frozenset({"step", "took"}))
+    rows = [_row(number, *each) for number, each in enumerate(steps, 1)]
+    rows += [("-", "", f"snapshot {each.title}", moment(each.created), "", "", "", "") for each in later]
+    columns = ("step", "recipe", "what", "when", "took", "added", "packages", "source")
+    listing.table(columns, rows, frozenset({"step", "took", "added", "packages"}))
 
 
-def _row(number: int, step: Step) -> listing.Row:
+def _row(number: int, step: Step, packages: Packages) -> listing.Row:
     created, seconds = step.get("created"), step.get("seconds")
     return (
         str(number),
@@ -42,13 +46,15 @@ def _row(number: int, step: Step) -> listing.Row:
         step_title(step),
         moment(created) if isinstance(created, int) else "?",
         duration(seconds) if isinstance(seconds, int | float) else "?",
+        size(step.get("bytes")),
+        "" if packages is None else str(len(packages)),
         listing.Styled("" if step.get("pinned") else "unpinned", listing.DIM),
     )
 
 
-def _described(number: int, step: Step) -> dict[str, Any]:
-    fields = ("recipe", "kind", "name", "created", "seconds", "pinned", "tree", "key")
-    return {"n": number, **{field: step.get(field) for field in fields}}
+def _described(number: int, step: Step, packages: Packages) -> dict[str, Any]:
+    fields = ("recipe", "kind", "name", "created", "seconds", "bytes", "pinned", "tree", "key")
+    return {"n": number, **{field: step.get(field) for field in fields}, "packages": packages}
 
 
 def _snapshots(store: Store, tree: Tree) -> list[Tree]:

@@ -1,7 +1,7 @@
 """What a step installed, as its record says it: read from the package managers' own databases."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from treesmith.archive.read import read
@@ -21,6 +21,25 @@ def debian(root: int) -> dict[str, str]:
 def added(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """What is new or of another version."""
     return {name: version for name, version in after.items() if before.get(name) != version}
+
+
+def changes(steps: Iterable[Mapping[str, Any]]) -> list[dict[str, str] | None]:
+    """Of each step of a record: NAME -> version of the packages that are there since. None: its kind does not say.
+
+    pip and npm say all that is there then, so what a step of the same kind in the same folder said before is left out.
+    """
+    known: dict[tuple[Any, ...], dict[str, str]] = {}
+    found: list[dict[str, str] | None] = []
+    for step in steps:
+        packages = step.get("made", {}).get("packages")
+        if not isinstance(packages, Mapping):
+            found.append(None)
+            continue
+        inputs = step.get("inputs", {})
+        before = known.setdefault((step.get("kind"), inputs.get("venv"), inputs.get("to")), {})
+        found.append(added(before, packages))
+        before.update(packages)
+    return found
 
 
 def python(freeze: str) -> dict[str, str]:

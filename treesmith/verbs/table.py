@@ -38,7 +38,9 @@ _ALL = (
         "history", "Build", "history", "Show how a tree came to be.", TREE,
         Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"), JSON,
         more='--json: {"version": 1, "tree", "id", "steps": [{"n", "recipe", "kind", "name", "created", '
-        '"seconds", "pinned", "tree", "key"}], "snapshots": [{"name", "id", "created"}]}.',
+        '"seconds", "bytes", "pinned", "tree", "key", "packages"}], "snapshots": [{"name", "id", "created"}]}; '
+        "bytes: on disk, beside what was there before, null when unknown; packages: NAME -> version of those that are "
+        "there since, null where the step's kind does not say.",
     ),
     Verb(
         "ls", "Trees", "trees", "List the trees.",
