@@ -29,6 +29,19 @@ ASK_NODE = """
 require("./server.js");
 fetch("http://127.0.0.1:8000/").then((answer) => answer.text()).then((text) => { console.log(text); process.exit(); });
 """
+ASK_RUBY = """
+require "net/http"
+server = spawn("puma", "--bind", "tcp://127.0.0.1:8000", out: :err)
+300.times do
+  begin
+    puts Net::HTTP.get(URI("http://127.0.0.1:8000/"))
+    break
+  rescue SystemCallError
+    sleep 0.1
+  end
+end
+Process.kill("TERM", server)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +105,11 @@ def test_python_app_answers(online: Command) -> None:
 def test_node_app_answers(online: Command) -> None:
     online("build", "node-app")
     assert "Hello from node-app" in online(*ALONE, "node-app", "--", "node", "-e", ASK_NODE).stdout
+
+
+def test_ruby_app_answers(online: Command) -> None:
+    online("build", "ruby-app")
+    assert "Hello from ruby-app, visit 1" in online(*ALONE, "ruby-app", "--", "ruby", "-e", ASK_RUBY).stdout
 
 
 def test_an_unknown_package_and_an_unreachable_mirror(online: Command, tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_the_users_own_folder_comes_first() -> None:
 
 def test_every_shipped_recipe_is_right() -> None:
     shipped = recipe.recipes(recipe.folders({"HOME": "/nonexistent"})[2:])
-    assert {"debian-base", "python-app", "node-app"} <= {one.name for one in shipped}
+    assert {"debian-base", "python-app", "node-app", "ruby-app"} <= {one.name for one in shipped}
     assert not [one.wrong for one in shipped if one.wrong]
     for one in shipped:
         assert recipe.chain(one.name, {}, recipe.folders({})[2:])[-1].origin == f"treesmith:{one.name}"
