@@ -123,12 +123,12 @@ def test_gem_from_a_server(shop: Workshop, having: With, gems: Path, tmp_path: P
         assert "/gems/greet-2.0.gem" in server.asked()
 
 
-def test_nobody_plants_a_gem(shop: Workshop, having: With, gems: Path) -> None:
+def test_nobody_plants_a_gem(shop: Workshop, having: With, gems: Path, tmp_path: Path) -> None:
     """gem believes what lies among its downloads, if the name is right."""
-    steps = f'{having("ruby")}[[step]]\ngem = {{ packages = ["PACKAGE"], source = "gems" }}\n'
-    with_make = steps.replace("[[step]]\ngem", f"{having('perl')}[[step]]\ngem")
-    shop.make(with_make.replace("PACKAGE", "evil"))
-    tree = shop.make(with_make.replace("PACKAGE", "greet") + '[[step]]\nrun = "greet >/said"\n')
+    with serve(gems, tmp_path / "asked") as server:
+        steps = f'{having("ruby", "perl")}[[step]]\ngem = {{ packages = ["PACKAGE"], source = "{server.url}" }}\n'
+        shop.make(steps.replace("PACKAGE", "evil"))
+        tree = shop.make(steps.replace("PACKAGE", "greet") + '[[step]]\nrun = "greet >/said"\n')
     assert shop.read(tree, "/said") == "hello from ruby 2.0\n"
     assert not list(Path(shop.store.path, "cache").rglob("*.gem"))
 
@@ -256,6 +256,16 @@ run = "/opt/bin/greet >/said"
     shop.make(steps)
     assert set(shop.verbs()) == {"keep"}
     assert not list(Path(shop.store.path, "cache").rglob("greet*"))
+
+
+def test_make_does_not_go_by_the_callers_times(shop: Workshop, having: With, source: Path) -> None:
+    """They are in no key: what is made already, and lies in the source, is not made again."""
+    (source / "greet").write_text("#!/bin/sh\necho made before\n")
+    step = 'make = { source = "greet-1.2", configure = ["--prefix=/opt"] }\n[[step]]\nrun = "/opt/bin/greet >/said"\n'
+    for number, time in enumerate((1, 2_000_000_000)):
+        os.utime(source / "greet.in", (time, time))
+        tree = shop.make(f'{having("builders")}[[step]]\nenv = {{ AGAIN = "{number}" }}\n{step}')
+        assert shop.verbs()[-2:] == ["make", "make"] and shop.read(tree, "/said") == "made before\n"
 
 
 def test_make_what_was_meant(shop: Workshop, having: With, source: Path) -> None:
