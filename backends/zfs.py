@@ -12,6 +12,7 @@ import errno
 import os
 import time
 
+from treesmith.backends.datasets import dataset_of, holders, table
 from treesmith.backends.plain import Plain
 from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
@@ -55,7 +56,7 @@ class Zfs:
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self._parent = f"{_dataset(store)}/treesmith-{os.stat(store).st_ino:x}"
+        self._parent = f"{dataset_of(store)}/treesmith-{os.stat(store).st_ino:x}"
         self._calls = calls()
         self.traits = Traits(
             idmap=True, live="atomic", keeps_links=True, renames_dirs=True, host_path=False, max_depth=None
@@ -135,7 +136,7 @@ class Zfs:
         known = {root.id for root in live} | making
         found = []
         columns = ("-t", "filesystem,snapshot", "-S", "createtxg", "-o", f"name,{_OURS},defer_destroy")
-        for name, ours, going in _table("list", *columns, "-r", self._parent):
+        for name, ours, going in table("list", *columns, "-r", self._parent):
             root, _, snapshot = name.removeprefix(f"{self._parent}/").partition("@")
             # A snapshot whose fork never came to be; those of a root that goes go with it.
             alone = snapshot.startswith("for-") and snapshot[4:] not in known and going != "on"
@@ -153,7 +154,7 @@ class Zfs:
     def set_aside(self, orphan: str, folder: str) -> None:
         if "@" not in orphan:  # a snapshot alone holds nothing that its dataset did not
             parent, _, id = orphan.rpartition("/")
-            _table("rename", orphan, f"{parent}/{os.path.basename(folder)}-{id}")
+            table("rename", orphan, f"{parent}/{os.path.basename(folder)}-{id}")
 
     def clear(self, path: str) -> None:
         if path.startswith("/"):
@@ -188,7 +189,7 @@ class Zfs:
 
     def _taken(self, dataset: str) -> Usage:
         try:
-            properties = dict(_table("get", "-o", "property,value", "used,referenced", dataset))
+            properties = dict(table("get", "-o", "property,value", "used,referenced", dataset))
             cloned = any(clones not in ("-", "") for _, clones in self._snapshots(dataset))
         except Error:
             if self._calls.exists(dataset):
@@ -218,14 +219,14 @@ class Zfs:
             "normalization=none", "com.sun:auto-snapshot=false", f"treesmith:store={self._store}",
         )  # fmt: skip
         try:
-            _table("create", *(word for setting in settings for word in ("-o", setting)), parent)
+            table("create", *(word for setting in settings for word in ("-o", setting)), parent)
         except Error:
             if not self._calls.exists(parent):  # else somebody was faster
                 raise
 
     def _snapshots(self, dataset: str) -> "list[list[str]]":
         """[name, clones], the oldest first."""
-        return _table("list", "-t", "snapshot", "-d", "1", "-s", "createtxg", "-o", "name,clones", dataset)
+        return table("list", "-t", "snapshot", "-d", "1", "-s", "createtxg", "-o", "name,clones", dataset)
 
     def _destroy(self, dataset: str) -> None:
         """Destroy a dataset with its snapshots. Clones of them live on: they take over what they need of it."""
@@ -245,7 +246,7 @@ class Zfs:
                 parted = True
                 continue
             if attempt == _PATIENCE - 1:
-                raise OSError(errno.EBUSY, f"in use by {_holders(dataset) or 'what cannot be seen'}", dataset)
+                raise OSError(errno.EBUSY, f"in use by {holders(dataset) or 'what cannot be seen'}", dataset)
             time.sleep(0.1)
 
     def _part(self, dataset: str) -> None:
@@ -282,39 +283,3 @@ def _too_old() -> Error:
     return Error(
         f"ZFS {version()} has no id-mapped mounts", "root in a container would be root outside", "ZFS 2.2 has them"
     )
-
-
-def _dataset(store: str) -> str:
-    """The dataset that the directory lies on. Error: on none."""
-    device = os.stat(store).st_dev
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            fields, _, about = line.rstrip("\n").partition(" - ")
-            major, _, minor = fields.split(" ")[2].partition(":")
-            kind, source = about.split(" ")[:2]
-            if kind == "zfs" and os.makedev(int(major), int(minor)) == device and "@" not in source:
-                return source
-    raise Error(f"{store} is not on ZFS")
-
-
-def _holders(dataset: str) -> str:
-    """Who has it mounted, by name and process id, as /proc/*/mountinfo tells."""
-    found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-                sources = [line.rpartition(" - ")[2].split(" ")[1] for line in file]
-            if any(source == dataset or source.startswith(f"{dataset}@") for source in sources):
-                with open(f"/proc/{pid}/comm") as file:
-                    found.append(f"{file.read().strip()} ({pid})")
-        except OSError:
-            continue
-    return ", ".join(found[:5])
-
-
-def _table(verb: str, *arguments: str) -> "list[list[str]]":
-    """What the program says, which knows properties and lists. Error: it fails."""
-    from treesmith.run import output
-
-    machine = ("-H", "-p") if verb in ("list", "get") else ()
-    return [line.split("\t") for line in output(("zfs", verb, *machine, *arguments)).splitlines()]

@@ -9,15 +9,20 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
+import filesystems
 import pytest
 from forest import content, opened
 from test_zfs import datasets, only_zfs
+from woods import Silent, wipe
 
 from treesmith.compare import Entry
 from treesmith.errors import Error
+from treesmith.linux.remove import remove_tree
 from treesmith.linux.zfs import Zfs
-from treesmith.store import Store, Tree, open_store
+from treesmith.migrate import migrate
+from treesmith.store import Store, Tree, create_store, open_store
 
 pytestmark = only_zfs
 CHANGING = {
@@ -154,3 +159,36 @@ def test_every_call(store: Store, change: Callable[[Store], None], capsys: pytes
     with capsys.disabled():
         print(f" {hits} points", end="")
     assert hits >= 2
+
+
+def test_every_call_of_a_move(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here from elsewhere: the source stays as it is, and the next attempt goes on."""
+    with filesystems.ext4(tmp_path) as ground:
+        source = create_store(str(ground / "source"), "copy")
+        base(source)
+        before, path = seen(source), f"{os.path.dirname(store.path)}/target"
+
+        def move(store: Store) -> None:
+            migrate(store, "zfs", path, Silent())
+
+        def prepare() -> None:
+            if os.path.exists(f"{path}/store.json"):
+                wipe(open_store(path))
+            remove_tree(path)
+
+        hits = 0
+        for blow in blows(source, move, prepare):
+            hits += 1
+            assert seen(source) == before, blow
+            try:
+                move(source)
+            except Error as error:
+                assert "is there already" in str(error), blow  # it had gone through before
+            target = open_store(path)
+            assert seen(target) == before, blow
+            assert target.recover() == [], blow
+        prepare()
+        source.backend.clear(source.path)
+    with capsys.disabled():
+        print(f" {hits} points", end="")
+    assert hits >= 10
