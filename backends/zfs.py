@@ -63,25 +63,27 @@ class Zfs:
         )
 
     def probe(self) -> Traits:
-        from treesmith.backends.probe import can_idmap
+        from treesmith.backends.probe import can_idmap, room
 
-        # In a place of its own: whoever only asks leaves nothing.
-        name = f"probe-{os.getpid()}"
-        parent = f"{self._parent}-{name}"
-        dataset = f"{parent}/{name}"
-        self._make_parent(parent)
-        try:
-            self._calls.create(dataset)
-            self._calls.snapshot(f"{dataset}@{name}")
-            self._calls.clone(f"{dataset}@{name}", f"{parent}/copy")
-            view = Mounted(f"{parent}/copy", False)
+        # Like a tree that is being made: who dies leaves an orphan. The parent goes too if it was not there before.
+        new = not self._calls.exists(self._parent)
+        with room(self._store) as first, room(self._store) as second:
+            source, copy = (folder.rpartition("-")[2] for folder in (first, second))
+            snapshot = f"{self._root(source)}@{source}"
             try:
-                self.traits.idmap = can_idmap(view.mount())
+                self.create(source, first)
+                self._calls.snapshot(snapshot)
+                self._calls.clone(snapshot, self._root(copy), _OURS, copy)
+                view = Mounted(self._root(copy), False)
+                try:
+                    self.traits.idmap = can_idmap(view.mount())
+                finally:
+                    view.close()
             finally:
-                view.close()
-        finally:
-            for made in (f"{parent}/copy", dataset, parent):
-                self._destroy(made)
+                self._destroy(self._root(copy))
+                self._destroy(self._root(source))
+                if new:
+                    self._destroy_empty(self._parent)
         if not self.traits.idmap:
             raise _too_old()
         return self.traits
@@ -248,6 +250,13 @@ class Zfs:
             if attempt == _PATIENCE - 1:
                 raise OSError(errno.EBUSY, f"in use by {holders(dataset) or 'what cannot be seen'}", dataset)
             time.sleep(0.1)
+
+    def _destroy_empty(self, parent: str) -> None:
+        try:
+            self._calls.destroy(parent)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY, errno.EEXIST):
+                raise  # else somebody has begun to use it
 
     def _part(self, dataset: str) -> None:
         """Take its snapshots away from it: with what was cloned from them, or for good."""

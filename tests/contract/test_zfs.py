@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from forest import opened
+from grow import make
 
 import treesmith.backends.zfs
 from treesmith.store import Store
@@ -88,12 +89,16 @@ def test_what_is_sealed_is_held(store: Store) -> None:
 
 
 def test_whoever_only_asks_leaves_nothing(store: Store) -> None:
-    before = datasets("all")
-    place = os.path.dirname(os.path.dirname(before[0])) if before else "treesmith-test"
+    def everything() -> bytes:
+        return subprocess.run(["zfs", "list", "-H", "-t", "all", "-o", "name"], stdout=-1, check=True).stdout
+
+    before = everything()
     store.backend.probe()
-    said = subprocess.run(["zfs", "list", "-H", "-o", "name", "-r", place], stdout=-1, check=True).stdout.decode()
-    assert "probe" not in said
-    assert datasets("all") == before
+    assert everything() == before
+    make(store, "base")
+    before = everything()
+    store.backend.probe()
+    assert everything() == before
 
 
 def test_who_keeps_a_dataset_busy(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ import filesystems
 import pytest
 from forest import content, opened
 from test_zfs import datasets, only_zfs
-from woods import Silent, wipe
+from woods import Silent
 
+from treesmith.backends.zfs import Zfs
 from treesmith.compare import Entry
 from treesmith.errors import Error
 from treesmith.linux.remove import remove_tree
-from treesmith.linux.zfs import Zfs
+from treesmith.linux.zfs import Zfs as Calls
 from treesmith.migrate import migrate
 from treesmith.store import Store, Tree, create_store, open_store
 
@@ -95,9 +96,9 @@ def struck(path: str, change: Callable[[Store], None], number: int, fault: str) 
         code = os.waitstatus_to_exitcode(status)
         assert code in (0, 1, -signal.SIGKILL), code
         return code != 0
-    left, real = [number], Zfs._call
+    left, real = [number], Calls._call
 
-    def call(self: Zfs, name: str, *arguments: object, of: int = 0, what: str = "") -> None:
+    def call(self: Calls, name: str, *arguments: object, of: int = 0, what: str = "") -> None:
         left[0] -= name in CHANGING
         here = name in CHANGING and not left[0]
         if here and fault == "full":
@@ -106,7 +107,7 @@ def struck(path: str, change: Callable[[Store], None], number: int, fault: str) 
         if here and fault == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Zfs._call = call  # type: ignore[method-assign]
+    Calls._call = call  # type: ignore[method-assign]
     code = 2
     try:
         change(open_store(path))
@@ -172,8 +173,10 @@ def test_every_call_of_a_move(store: Store, tmp_path: Path, capsys: pytest.Captu
             migrate(store, "zfs", path, Silent())
 
         def prepare() -> None:
-            if os.path.exists(f"{path}/store.json"):
-                wipe(open_store(path))
+            if os.path.exists(path):
+                keeper = Zfs(path)  # the move may have died before there was a store
+                for orphan in keeper.orphans([], frozenset()):
+                    keeper.clear(orphan)
             remove_tree(path)
 
         hits = 0

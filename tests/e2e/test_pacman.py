@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,51 @@ def test_another_key_and_no_signature(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a keyring"):
         shop.build(shop.write(keyring=""))
     assert shop.build(shop.write(more="trust = true\n", keyring="")).steps[0]["made"]["packages"]
+
+
+def test_a_key_that_was_revoked(shop: Shop, tmp_path: Path) -> None:
+    ours = tmp_path / "ours.gpg"
+    shutil.copy(shop.arch.keyring, ours)
+    shop.build(shop.write(keyring="ours.gpg"))
+    (tmp_path / "ours-revoked").write_text("0" * 40 + "\n" + fingerprint(ours) + "\n")
+    with pytest.raises(Error, match="pacman -Syu failed") as caught:
+        shop.build(shop.write(keyring="ours.gpg"))
+    assert "required key missing from keyring" in caught.value.details
+    (tmp_path / "ours-revoked").write_text("# nobody\n" + "0" * 40 + "\n")
+    tree = shop.build(shop.write(keyring="ours.gpg", more='\n[[step]]\npacman = ["hello"]\n'))
+    assert shop.look(tree)["etc/pacman.d/treesmith-revoked"] == "file"
+    (tmp_path / "ours-revoked").unlink()
+    (tmp_path / "ours-revoked").symlink_to("/etc/hostname")
+    with pytest.raises(UsageError, match="leaves the recipe's folder"):
+        shop.build(shop.write(keyring="ours.gpg"))
+
+
+def test_whose_word_makes_a_key_good(shop: Shop, tmp_path: Path) -> None:
+    """The packager's key counts because a trusted one has signed it; who only is in the keyring vouches for nobody."""
+    packager = fingerprint(shop.arch.keyring)
+    master, other = deb.Key(tmp_path / "master"), deb.Key(tmp_path / "other")
+    master.vouch(shop.arch.keyring, packager)
+    master.export(tmp_path / "ours.gpg")
+    other.export(tmp_path / "other.gpg")
+    with (tmp_path / "ours.gpg").open("ab") as file:
+        file.write((tmp_path / "other.gpg").read_bytes())
+    more = '\n[[step]]\npacman = ["hello"]\n'
+    for signer, level, good in ((other, 5, False), (master, 4, False), (master, 5, True)):
+        (tmp_path / "ours-trusted").write_text(f"# who\n{signer.fingerprint()}:{level}:\n")
+        if good:
+            assert shop.build(shop.write(keyring="ours.gpg", more=more)).steps[1]["made"]["packages"]
+            continue
+        with pytest.raises(Error, match="pacman -Syu failed") as caught:
+            shop.build(shop.write(keyring="ours.gpg"))
+        assert "unknown trust" in caught.value.details or "marginal trust" in caught.value.details
+    (tmp_path / "ours-trusted").write_text("no key\n")
+    with pytest.raises(Error, match="gpg failed"):
+        shop.build(shop.write(keyring="ours.gpg"))
+
+
+def fingerprint(keyring: Path) -> str:
+    said = subprocess.run(["gpg", "--show-keys", "--with-colons", str(keyring)], capture_output=True, check=True).stdout
+    return next(line.split(":")[9] for line in said.decode().splitlines() if line.startswith("fpr:"))
 
 
 def test_a_source_that_is_not_there(shop: Shop) -> None:

@@ -176,6 +176,15 @@ class Key:
     def export_text(self) -> bytes:
         return self._gpg("--armor", "--export")
 
+    def fingerprint(self) -> str:
+        lines = self._gpg("--with-colons", "--list-secret-keys").decode().splitlines()
+        return next(line.split(":")[9] for line in lines if line.startswith("fpr:"))
+
+    def vouch(self, keyring: Path, fingerprint: str) -> None:
+        """Sign another's key, which `export` has from then on, too."""
+        self._gpg("--import", str(keyring))
+        self._gpg("--yes", "--quick-sign-key", fingerprint)
+
     @contextmanager
     def agent(self) -> Iterator[dict[str, str]]:
         """An environment in which gpg signs with this key, for a program that calls it."""

@@ -1,8 +1,10 @@
 """pacman: Arch, or one of its family, into an empty root; later, packages into it. By the host's pacman.
 
-It is what pacstrap calls, without pacstrap's mounts. Packages' signatures are checked against the keyring, all of whose
-keys are good, except of a source that the recipe trusts. The step that fills the root names the source; those after it
-install from the same, and bring what is there up to date: Arch knows no other way.
+It is what pacstrap calls, without pacstrap's mounts. Packages' signatures are checked against the keyring, except of a
+source that the recipe trusts. A keyring is what pacman-key(8) has: beside NAME.gpg there may be NAME-trusted, whose
+owners' word makes others' keys good (without it all are), and NAME-revoked, whose keys are good no more. The step that
+fills the root names the source; those after it install from the same, and bring what is there up to date: Arch knows no
+other way.
 
 An install script that fails is a line of output, and pacman ends with 0: here it is a failure.
 """
@@ -11,18 +13,20 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from treesmith.archive.layer import Layer, Meta
+from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.linux.file import open_inside
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.inputs import Inputs, Setting, digest_of
+from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path, key_of
 from treesmith.steps.installed import added
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
-from treesmith.steps.source import kept_keys, keyring, keys, local_path, url
+from treesmith.steps.source import kept_keys, keyring, local_path, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -43,23 +47,38 @@ schema = Schema(
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
 _CONFIGURATION = f"{PASSING}/pacman.conf"
-_KEY = f"{PASSING}/keyring.gpg"
-_KEPT_KEY = "etc/pacman.d/treesmith.gpg"
+_KEYRING = f"{PASSING}/keyring"
+_KEPT = "etc/pacman.d/treesmith"
+_PARTS = (".gpg", "-trusted", "-revoked")
 _DATABASE = "var/lib/pacman/local"
 _ALARM = "command failed to execute correctly"
-# pacman takes keys from a gpg home, and from it only those that somebody says are good.
+# pacman takes keys from a gpg home, and from it only those that are valid: signed by one's own, or by whom that trusts.
 _TRUST = f"""
 umask 077; mkdir -p {_CACHE}/step/gpg; cd {_CACHE}/step/gpg
-gpg --homedir . --batch --no-autostart --import {_KEY}
-gpg --homedir . --batch --no-autostart --with-colons --list-keys | awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' >trusted
-gpg --homedir . --batch --no-autostart --import-ownertrust trusted
+gpg() {{ command gpg --homedir . --batch --yes --no-auto-check-trustdb "$@" </dev/null; }}
+gpg --import {_KEYRING}.gpg
+if [ -e {_KEYRING}-trusted ]; then
+    gpg --passphrase '' --quick-gen-key treesmith ed25519 sign never
+    grep -Eo '^[0-9A-Fa-f]+' {_KEYRING}-trusted >signers
+    while read -r key; do gpg --quick-lsign-key "$key"; done <signers
+    gpg --import-ownertrust {_KEYRING}-trusted
+else
+    gpg --with-colons --list-keys >all
+    awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' all >trusted
+    gpg --import-ownertrust trusted
+fi
+if [ -e {_KEYRING}-revoked ]; then
+    {{ grep -Eo '^[0-9A-Fa-f]+' {_KEYRING}-revoked || true; }} >revoked
+    while read -r key; do ! gpg --list-keys "$key" || gpg --delete-keys "$key"; done <revoked
+fi
+gpg --check-trustdb
 """
 
 
 class _Source(NamedTuple):
     mirror: str  # a URL
     repositories: tuple[str, ...]
-    key: bytes  # b"": trusted
+    keys: Mapping[str, bytes]  # of _PARTS, what is there; nothing: trusted
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -71,7 +90,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         return Inputs(facts, any("lists.used" in below.facts for below in setting.below))
     facts["mirror.used"] = mirror = url(step)
     if not step.is_on("trust"):
-        facts["keyring.used"] = digest_of(keyring(step))
+        facts["keyring.used"] = tuple(f"{part} {digest_of(path)}" for part, path in _keyring(step).items())
     local = local_path(mirror)
     if local:
         facts["lists.used"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
@@ -82,14 +101,15 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
     source = _source(step, room)
     local = local_path(source.mirror).partition("/$")[0]
-    trusted = hashlib.sha256(b"\0".join((source.mirror.encode(), source.key))).hexdigest()[:16]
+    trusted = key_of(source.mirror, {part: hashlib.sha256(key).hexdigest() for part, key in source.keys.items()})[:16]
     cache = room.cache(f"pacman-{trusted}")
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     os.makedirs(os.path.join(cache, "packages"), exist_ok=True)
     binds = [Bind(cache, _CACHE), *([Bind(local, local, read_only=True)] if local else [])]
-    files = [(_CONFIGURATION, _configuration(room, source).encode()), (_KEY, source.key or b"\n")]
+    files = [(_CONFIGURATION, _configuration(room, source).encode())]
+    files += [(f"{_KEYRING}{part}", key) for part, key in source.keys.items()]
     room.say(f"{name} {version}: {' '.join(step.texts('packages'))} from {source.mirror}")
-    if source.key:
+    if source.keys:
         room.outside(["/bin/sh", "-e", "-c", _TRUST], binds=binds, files=files, what="gpg")
     with room.root() as root:
         before = _installed(root)
@@ -109,11 +129,38 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
 def _source(step: Step, room: Room) -> _Source:
     if step.text("mirror"):
-        return _Source(url(step), step.texts("repositories"), keys(step))
+        return _Source(url(step), step.texts("repositories"), _keys(step))
     below = next((made for made in reversed(room.made) if str(made.get("driver", "")).startswith("pacman")), None)
     if below is None:
         raise Error("pacman has no source", "no step below named one", "mirror and keyring name it")
-    return _Source(str(below["mirror"]), tuple(below["repositories"]), kept_keys(step, room, _KEPT_KEY))
+    return _Source(str(below["mirror"]), tuple(below["repositories"]), _kept_keys(step, room))
+
+
+def _keyring(step: Step) -> dict[str, str]:
+    """The host's paths of the keyring's parts."""
+    main = keyring(step)
+    paths = {part: f"{main.removesuffix('.gpg')}{part}" for part in _PARTS[1:]}
+    there = {part: path for part, path in paths.items() if os.path.lexists(path)}
+    if not step.text("keyring").startswith("/"):
+        there = {part: host_path(step, "keyring", path) for part, path in there.items()}
+    return {_PARTS[0]: main, **there}
+
+
+def _keys(step: Step) -> dict[str, bytes]:
+    if step.is_on("trust"):
+        return {}
+    found = {}
+    for part, path in _keyring(step).items():
+        with open(path, "rb") as file:
+            found[part] = file.read()
+    return found
+
+
+def _kept_keys(step: Step, room: Room) -> dict[str, bytes]:
+    key = kept_keys(step, room, f"{_KEPT}{_PARTS[0]}")
+    with room.root() as root:
+        lists = {part: read(root, f"{_KEPT}{part}") for part in _PARTS[1:]}
+    return {part: content for part, content in {_PARTS[0]: key, **lists}.items() if content}
 
 
 def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
@@ -127,7 +174,7 @@ def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
 
 def _configuration(room: Room, source: _Source) -> str:
     """pacman.conf(5)"""
-    level = "Required DatabaseOptional TrustedOnly" if source.key else "Never"
+    level = "Required DatabaseOptional TrustedOnly" if source.keys else "Never"
     lines = ["[options]", f"Architecture = {room.arch}", f"SigLevel = {level}", "LocalFileSigLevel = Required"]
     for name in source.repositories:
         lines += [f"[{name}]", f"Server = {source.mirror}"]
@@ -151,5 +198,5 @@ def _tidy(root: int, source: _Source) -> None:
     with Layer(root) as layer:
         for path in ("var/lib/pacman/sync", "var/cache/pacman/pkg", "var/log/pacman.log"):
             layer.remove(path)
-        if source.key:
-            layer.file(_KEPT_KEY, io.BytesIO(source.key), Meta(0o644))
+        for part, key in source.keys.items():
+            layer.file(f"{_KEPT}{part}", io.BytesIO(key), Meta(0o644))
