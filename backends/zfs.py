@@ -179,7 +179,7 @@ class Zfs:
     def added(self, root: "Root", source: "Root | None") -> "int | None":
         self._sync(root)
         self._calls.sync(self._root(root.id).partition("/")[0])  # what is not on disk is counted nowhere
-        return int(_table("get", "-o", "value", "written" if source else "referenced", self._root(root.id))[0][0])
+        return int(table("get", "-o", "value", "written" if source else "referenced", self._root(root.id))[0][0])
 
     def measure(self, live: "Iterable[Root]") -> "Meter":
         return Each(self._usage)
