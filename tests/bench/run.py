@@ -5,7 +5,6 @@ commands, interpreter start included. Ratios are treesmith's median over the riv
 """
 
 import argparse
-import json
 import os
 import socket
 import statistics
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import crowd
 import filesystems
+import native
 import rivals
 from rivals import IMAGE, PODMAN_RUN, sh
-
-RUNS = 25
+from timing import table, times
 
 
 class Bench:
@@ -37,37 +36,6 @@ class Bench:
             if self.buildah
             else "",
         }
-
-
-def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, float]:
-    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out."""
-    chosen = {label: pair for label, pair in commands.items() if pair[1]}
-    for prepare, command in chosen.values():  # hyperfine would keep what a failing one says to itself
-        sh(f"{prepare or 'true'} && {command}")
-    with tempfile.NamedTemporaryFile() as file:
-        call = [
-            "hyperfine",
-            "--shell=none",
-            "--style=none",
-            "-w",
-            "3",
-            "-r",
-            str(runs),
-            "--export-json",
-            file.name,
-        ]
-        for prepare, _ in chosen.values():
-            call += ["--prepare", prepare or "true"]
-        subprocess.run([*call, *(command for _, command in chosen.values())], check=True, stdout=subprocess.DEVNULL)
-        results = json.load(file)["results"]
-    return {label: result["median"] * 1000 for label, result in zip(chosen, results, strict=True)}
-
-
-def table(title: str, medians: dict[str, float]) -> None:
-    ours = next(iter(medians.values()))
-    print(f"\n{title}")
-    for label, median in medians.items():
-        print(f"  {label:<44}{median:>10.1f} ms{ours / median:>10.2f}")
 
 
 def launch(bench: Bench) -> None:
@@ -94,7 +62,7 @@ def snapshot(bench: Bench) -> None:
             "docker create": ("", f"{bench.docker} create {IMAGE} true" if bench.docker else ""),
             "podman create": ("", f"{bench.podman} create {PODMAN_RUN} {IMAGE} true" if bench.podman else ""),
             "buildah from": ("", f"{bench.buildah} from --pull-never {IMAGE}" if bench.buildah else ""),
-            "cp -a --reflink=auto": (f"rm -rf {copy}", f"cp -a --reflink=auto {bench.tree} {copy}"),
+            "cp -a": (f"rm -rf {copy}", f"cp -a {bench.tree} {copy}"),
         }),
     )  # fmt: skip
 
@@ -183,14 +151,14 @@ def scale(bench: Bench) -> None:
         print(f"  {label:<44}{medians[many]:>10.1f} ms{medians[few]:>10.1f} ms{medians[many] / medians[few]:>10.2f}")
 
 
-def idle(bench: Bench) -> None:
-    print("\nbytes on disk for a snapshot that nobody writes to")
-    for where, kibibytes in crowd.idle(bench.folder, bench.tree).items():
-        print(f"  {where:<44}{kibibytes:>10.1f} KiB")
+def beside(bench: Bench) -> None:
+    for backend in ("overlay", "copy", "btrfs"):
+        native.beside(bench.folder, bench.tree, backend)
 
 
 GROUPS = {
-    "scale": scale, "idle": idle, "launch": launch, "snapshot": snapshot, "cached": cached, "step": step, "boot": boot,
+    "scale": scale, "native": beside, "launch": launch, "snapshot": snapshot, "cached": cached, "step": step,
+    "boot": boot,
 }  # fmt: skip
 
 
