@@ -36,5 +36,7 @@ venv() {
     # pip before 24 writes console scripts that import re: 6 ms at each start.
     "$directory/bin/pip" -q --disable-pip-version-check install -U 'pip>=24'
     "$directory/bin/pip" -q --disable-pip-version-check install "$@"
+    # It has a part that every start of the interpreter imports, and nobody here needs it.
+    "$directory/bin/pip" -q --disable-pip-version-check uninstall -y setuptools
     echo "$key" > "$directory/key"
 }

@@ -46,7 +46,6 @@ def beside(folder: Path, tree: Path, backend: str) -> None:
         }
         table(f"snapshot, {backend} on {GROUND[backend]}", times(commands))
         print(f"  {'on disk, while nobody writes to it':<44}{each:>10.1f} KiB")
-        store.backend.clear(store.path)
     shutil.rmtree(ground)
 
 

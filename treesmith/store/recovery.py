@@ -8,8 +8,6 @@ is to be removed into trash/. `sweep` does the slow removing, outside the lock.
 import os
 
 from treesmith.names import is_id
-from treesmith.sandbox import leftovers as containers
-from treesmith.sandbox import standstill
 from treesmith.store import index, locks, records
 
 TYPE_CHECKING = False
@@ -36,6 +34,10 @@ def settle(store: "Store", thorough: bool = False) -> None:
             dead[entry] = None
     if not (dead or thorough):
         return
+    # Not at the top: whoever finds nothing to do need not wait for them.
+    from treesmith.sandbox import leftovers as containers
+    from treesmith.sandbox import standstill
+
     _try(standstill.recover)
     for entry, lock in dead.items():
         id = entry.rpartition("-")[2]
