@@ -34,3 +34,7 @@ class NotFoundError(Error):
 
 class BusyError(Error):
     """Somebody else holds the lock that this needs."""
+
+
+class EndedError(BusyError):
+    """Who held it has just ended: nothing was done yet, and it can be tried again at once."""

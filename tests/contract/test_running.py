@@ -70,6 +70,23 @@ def test_what_was_frozen_stays_so(store: Store, tree: Tree) -> None:
         assert not stood
 
 
+def test_what_ends_just_then(store: Store, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found running, and gone when it is to be frozen."""
+    if store.backend.traits.live == "atomic":
+        pytest.skip("nothing is frozen here")
+    lock, asked = store.lock(tree.id, exclusive=True), []
+
+    def running(id: str) -> str:
+        asked.append(id)
+        lock.close()
+        return f"{cgroup.base()}/gone"
+
+    monkeypatch.setattr(leftovers, "running", running)
+    snapshot = store.snapshot(tree, "snapshot")
+    assert asked == [tree.id]
+    assert not list(differences(content(store, tree), content(store, snapshot)))
+
+
 def test_what_is_mounted_can_be_snapshotted_if_the_filesystem_can(store: Store, tree: Tree) -> None:
     from treesmith.store import mounted, mounts
 

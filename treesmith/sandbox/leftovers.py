@@ -36,12 +36,12 @@ def clear(tree: str = "") -> int:
 
 def running(tree: str) -> "str | None":
     """The cgroup's folder of the sandbox that runs in a tree, whose lock somebody holds; "" if it has none. None: no
-    sandbox does."""
+    sandbox does, or it has just ended."""
     found = [note for note in map(_Note, ids.notes()) if note.tree == tree]
     if not found:
         return None
     folders = [cgroup.base() + note.cgroup for note in found if note.cgroup and cgroup.base()]
-    return next((folder for folder in folders if cgroup.is_populated(folder)), "")
+    return next((folder for folder in folders if cgroup.is_populated(folder)), None if folders else "")
 
 
 class _Note:

@@ -10,7 +10,7 @@ import time
 
 import treesmith
 from treesmith import ids
-from treesmith.errors import BusyError, Error
+from treesmith.errors import BusyError, EndedError, Error
 from treesmith.linux.file import private_folder
 from treesmith.sandbox import cgroup
 
@@ -50,8 +50,8 @@ class Turn:
 class Standstill:
     """Everything in the cgroup `folder`, which the tree `id` runs in, stands still in this `with` block.
 
-    BusyError: it has ended. Error: it does not stop within 10 s. took: the milliseconds it stood, when it is over; 0 if
-    it was frozen before, and still is.
+    EndedError: it has ended. Error: it does not stop within 10 s. took: the milliseconds it stood, when it is over; 0
+    if it was frozen before, and still is.
     """
 
     __slots__ = ("_folder", "_guard", "_pipe", "_since", "_turn", "took")
@@ -71,7 +71,7 @@ class Standstill:
         except BaseException as error:
             self._end()
             if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENODEV):
-                raise BusyError("what ran has just ended", hint="try again") from None
+                raise EndedError("what ran has just ended", hint="try again") from None
             raise
 
     def check(self) -> None:

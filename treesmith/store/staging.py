@@ -2,7 +2,7 @@
 
 import os
 
-from treesmith.errors import BusyError, Error, NotFoundError
+from treesmith.errors import BusyError, EndedError, Error, NotFoundError
 from treesmith.names import new_id
 from treesmith.store import locks, mounted, records
 
@@ -58,13 +58,18 @@ class Stage:
         """A copy-on-write copy of `tree`, which is locked until the stage is closed; or which runs, if it is writable
         and this no throwaway. BusyError if it can be neither."""
         store = self._store
-        try:
-            self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
-        except BusyError as error:
-            if tree.sealed or throwaway:
-                raise
-            self._fork_running(tree, error)
-            return
+        while True:
+            try:
+                self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+                break
+            except BusyError as error:
+                if tree.sealed or throwaway:
+                    raise
+                try:
+                    self._fork_running(tree, error)
+                    return
+                except EndedError:
+                    continue
         source = store.read(tree.id)
         result = store.backend.fork(source, self.id, self.home, throwaway)
         self.layout, self.wrote, self.source = result.child, result.wrote, source.id
