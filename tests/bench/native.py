@@ -26,7 +26,6 @@ def beside(folder: Path, tree: Path, backend: str) -> None:
     """Of a tree like `tree`, on a filesystem of its own below `folder`."""
     ground = folder / backend
     ground.mkdir()
-    # Sparse, in memory: a loop device on a disk would be synced twice.
     with getattr(filesystems, GROUND[backend])(ground, 2048 << 20) as place:
         store = create_store(str(place / "store"), backend)
         with store.stage() as stage:
@@ -38,6 +37,7 @@ def beside(folder: Path, tree: Path, backend: str) -> None:
         for number in range(IDLE):
             store.snapshot(base, f"n{number}")
         each = (_used(place) - before) / IDLE / 1024
+        # What is removed first is not there the first time: here, and below.
         ours = f"treesmith --store {store.path}"
         commands = {
             "treesmith snapshot": (f"sh -c '{ours} rm -q s 2>/dev/null || true'", f"{ours} snapshot base s"),

@@ -87,6 +87,13 @@ def test_what_ends_just_then(store: Store, tree: Tree, monkeypatch: pytest.Monke
     assert not list(differences(content(store, tree), content(store, snapshot)))
 
 
+def test_what_has_ended_runs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its note is there still; and another's, that never had a cgroup."""
+    monkeypatch.setattr(leftovers.ids, "notes", lambda: ["/treesmith-gone\nended\n1 0", "\nwithout\n1 0"])
+    assert leftovers.running("ended") is None and leftovers.running("nobody") is None
+    assert leftovers.running("without") == ""
+
+
 def test_what_is_mounted_can_be_snapshotted_if_the_filesystem_can(store: Store, tree: Tree) -> None:
     from treesmith.store import mounted, mounts
 

@@ -124,7 +124,7 @@ def test_a_key_that_was_revoked(shop: Shop, tmp_path: Path) -> None:
     ours = tmp_path / "ours.gpg"
     shutil.copy(shop.arch.keyring, ours)
     shop.build(shop.write(keyring="ours.gpg"))
-    (tmp_path / "ours-revoked").write_text("0" * 40 + "\n" + fingerprint(ours) + "\n")
+    (tmp_path / "ours-revoked").write_text("0" * 40 + "\n" + fingerprint(ours).lower() + "\n")
     with pytest.raises(Error, match="pacman -Syu failed") as caught:
         shop.build(shop.write(keyring="ours.gpg"))
     assert "required key missing from keyring" in caught.value.details
@@ -155,9 +155,34 @@ def test_whose_word_makes_a_key_good(shop: Shop, tmp_path: Path) -> None:
         with pytest.raises(Error, match="pacman -Syu failed") as caught:
             shop.build(shop.write(keyring="ours.gpg"))
         assert "unknown trust" in caught.value.details or "marginal trust" in caught.value.details
-    (tmp_path / "ours-trusted").write_text("no key\n")
+    (tmp_path / "ours-trusted").write_text(f"{'0' * 40}:5:\n")
     with pytest.raises(Error, match="gpg failed"):
         shop.build(shop.write(keyring="ours.gpg"))
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("-trusted", "# nobody\n\n"),
+        ("-trusted", "test\n"),
+        ("-trusted", f"{'0' * 40}\n"),
+        ("-revoked", "A\n"),
+        ("-revoked", f"{'0' * 40}:4:\n"),
+        ("-revoked", "--delete-secret-keys\n"),
+    ],
+)
+def test_what_is_no_list_of_keys(shop: Shop, tmp_path: Path, part: str, text: str) -> None:
+    shutil.copy(shop.arch.keyring, tmp_path / "ours.gpg")
+    (tmp_path / f"ours{part}").write_text(text)
+    with pytest.raises(UsageError, match=f"ours{part} is no list of keys"):
+        shop.build(shop.write(keyring="ours.gpg"))
+    (tmp_path / f"ours{part}").unlink()
+    (tmp_path / f"ours{part}").mkdir()
+    with pytest.raises(UsageError, match=f"ours{part} is not a file"):
+        shop.build(shop.write(keyring="ours.gpg"))
+    with pytest.raises(Error, match="in the tree is no list of keys"):
+        spoil = f'\n[[step]]\nrun = ["/bin/sh", "-c", "echo what >/etc/pacman.d/treesmith{part}"]\n'
+        shop.build(shop.write(more=spoil + '\n[[step]]\npacman = ["hello"]\n'))
 
 
 def fingerprint(keyring: Path) -> str:

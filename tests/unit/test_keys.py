@@ -389,6 +389,10 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "cpan", {"packages": ("http://x/A.tar.gz",)}, "is no module's name"
     yield "cpan", {"packages": ("./app",)}, "is no module's name"
     yield "cpan", {"packages": ("A",), "mirror": "out"}, "leaves the recipe's folder"
+    (folder / "none.gpg").touch()
+    for kind, more in (("dnf", {"release": "40"}), ("pacman", {}), ("debootstrap", {"suite": "bookworm"})):
+        source = {"packages": ("a",)} if kind != "debootstrap" else {}
+        yield kind, {**source, **more, "mirror": "http://x/", "keyring": "none.gpg"}, "no key is in "
     yield "make", {"source": "out-file", "install": ("install",)}, "leaves the recipe's folder"
     yield "make", {"source": "app", "sha256": "0", "install": ("install",)}, "sha256 is an archive's"
     yield "make", {"source": "app", "install": ()}, "no target installs"

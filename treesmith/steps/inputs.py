@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from treesmith.errors import Error
 from treesmith.steps.schema import Value
 from treesmith.steps.step import Step
 
@@ -105,3 +106,11 @@ def digest_of(path: str) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified(step: Step, option: str) -> str:
+    """The digest of the file that `option` names. Error: it is not what the step's `sha256` says."""
+    digest = digest_of(host_path(step, option))
+    if step.text("sha256").lower() not in ("", digest):
+        raise Error(f"{step.text(option)} is not the file that was meant", f"its SHA-256 is {digest}")
+    return digest

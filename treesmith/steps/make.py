@@ -16,7 +16,7 @@ from treesmith.archive.unpack import unpack
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import installed
-from treesmith.steps.inputs import Inputs, Setting, digest_of, entries, file_facts, host_path
+from treesmith.steps.inputs import Inputs, Setting, entries, file_facts, host_path, verified
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
 from treesmith.steps.step import Step
@@ -88,10 +88,7 @@ def _lay(step: Step, folder: str) -> dict[str, str]:
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if os.path.isfile(path):
-            digest = digest_of(path)
-            wanted = step.text("sha256").lower()
-            if wanted and wanted != digest:
-                raise Error(f"{step.text('source')} is not the file that was meant", f"its SHA-256 is {digest}")
+            digest = verified(step, "source")
             with open(path, "rb") as file:
                 unpack(file, root)
             return {"sha256": digest}

@@ -12,6 +12,7 @@ An install script that fails is a line of output, and pacman ends with 0: here i
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from treesmith.steps.installed import added
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
-from treesmith.steps.source import kept_keys, keyring, local_path, url
+from treesmith.steps.source import kept_keys, keyring, keys, local_path, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -49,7 +50,8 @@ _CACHE = "/var/cache/treesmith"  # in the tools' root
 _CONFIGURATION = f"{PASSING}/pacman.conf"
 _KEYRING = f"{PASSING}/keyring"
 _KEPT = "etc/pacman.d/treesmith"
-_PARTS = (".gpg", "-trusted", "-revoked")
+# The lists of a keyring, and their lines: how far somebody is trusted is gpg's --export-ownertrust.
+_LISTS = {"-trusted": re.compile(r"[0-9A-F]{40,64}:[2-6]:"), "-revoked": re.compile(r"[0-9A-F]{40,64}")}
 _DATABASE = "var/lib/pacman/local"
 _ALARM = "command failed to execute correctly"
 # pacman takes keys from a gpg home, and from it only those that are valid: signed by one's own, or by whom that trusts.
@@ -57,19 +59,19 @@ _TRUST = f"""
 umask 077; mkdir -p {_CACHE}/step/gpg; cd {_CACHE}/step/gpg
 gpg() {{ command gpg --homedir . --batch --yes --no-auto-check-trustdb "$@" </dev/null; }}
 gpg --import {_KEYRING}.gpg
+gpg --with-colons --list-keys >all
 if [ -e {_KEYRING}-trusted ]; then
     gpg --passphrase '' --quick-gen-key treesmith ed25519 sign never
-    grep -Eo '^[0-9A-Fa-f]+' {_KEYRING}-trusted >signers
-    while read -r key; do gpg --quick-lsign-key "$key"; done <signers
+    while IFS=: read -r key level; do gpg --quick-lsign-key "$key"; done <{_KEYRING}-trusted
     gpg --import-ownertrust {_KEYRING}-trusted
 else
-    gpg --with-colons --list-keys >all
     awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' all >trusted
     gpg --import-ownertrust trusted
 fi
 if [ -e {_KEYRING}-revoked ]; then
-    {{ grep -Eo '^[0-9A-Fa-f]+' {_KEYRING}-revoked || true; }} >revoked
-    while read -r key; do ! gpg --list-keys "$key" || gpg --delete-keys "$key"; done <revoked
+    while read -r key; do
+        if grep -q "^fpr:.*:$key:" all; then gpg --delete-keys "$key"; fi
+    done <{_KEYRING}-revoked
 fi
 gpg --check-trustdb
 """
@@ -78,7 +80,7 @@ gpg --check-trustdb
 class _Source(NamedTuple):
     mirror: str  # a URL
     repositories: tuple[str, ...]
-    keys: Mapping[str, bytes]  # of _PARTS, what is there; nothing: trusted
+    keys: Mapping[str, bytes]  # ".gpg", and of _LISTS what is there; nothing: trusted
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -89,8 +91,8 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     if not step.text("mirror"):
         return Inputs(facts, any("lists.used" in below.facts for below in setting.below))
     facts["mirror.used"] = mirror = url(step)
-    if not step.is_on("trust"):
-        facts["keyring.used"] = tuple(f"{part} {digest_of(path)}" for part, path in _keyring(step).items())
+    if keys := _keys(step):
+        facts["keyring.used"] = tuple(f"{part} {hashlib.sha256(key).hexdigest()}" for part, key in keys.items())
     local = local_path(mirror)
     if local:
         facts["lists.used"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
@@ -136,31 +138,52 @@ def _source(step: Step, room: Room) -> _Source:
     return _Source(str(below["mirror"]), tuple(below["repositories"]), _kept_keys(step, room))
 
 
-def _keyring(step: Step) -> dict[str, str]:
-    """The host's paths of the keyring's parts."""
-    main = keyring(step)
-    paths = {part: f"{main.removesuffix('.gpg')}{part}" for part in _PARTS[1:]}
-    there = {part: path for part, path in paths.items() if os.path.lexists(path)}
-    if not step.text("keyring").startswith("/"):
-        there = {part: host_path(step, "keyring", path) for part, path in there.items()}
-    return {_PARTS[0]: main, **there}
-
-
 def _keys(step: Step) -> dict[str, bytes]:
+    """The keyring, and the lists beside it. Error: one is no such list."""
     if step.is_on("trust"):
         return {}
-    found = {}
-    for part, path in _keyring(step).items():
+    found = {".gpg": keys(step)}
+    for part in _LISTS:
+        path = f"{keyring(step).removesuffix('.gpg')}{part}"
+        if not os.path.lexists(path):
+            continue
+        if not step.text("keyring").startswith("/"):
+            path = host_path(step, "keyring", path)
+        if not os.path.isfile(path):
+            raise step.error(f"{path} is not a file", "keyring")
         with open(path, "rb") as file:
-            found[part] = file.read()
+            content = file.read()
+        try:
+            found[part] = _lines(part, content)
+        except ValueError as error:
+            raise step.error(f"{path} is no list of keys", "keyring", str(error)) from None
     return found
 
 
+def _lines(part: str, content: bytes) -> bytes:
+    """A list without comments and empty lines. ValueError: a line is none of such a list's, or nobody is trusted."""
+    texts = [text for line in content.decode(errors="replace").splitlines() if (text := line.strip().upper())]
+    lines = [text for text in texts if not text.startswith("#")]
+    for line in lines:
+        if not _LISTS[part].fullmatch(line):
+            raise ValueError(f"{line[:80]!r} is no line of it")
+    if part == "-trusted" and not lines:
+        raise ValueError("it names nobody")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 def _kept_keys(step: Step, room: Room) -> dict[str, bytes]:
-    key = kept_keys(step, room, f"{_KEPT}{_PARTS[0]}")
+    key = kept_keys(step, room, f"{_KEPT}.gpg")
+    if not key:
+        return {}
     with room.root() as root:
-        lists = {part: read(root, f"{_KEPT}{part}") for part in _PARTS[1:]}
-    return {part: content for part, content in {_PARTS[0]: key, **lists}.items() if content}
+        lists = {part: read(root, f"{_KEPT}{part}") for part in _LISTS}
+    try:
+        return {".gpg": key} | {part: _lines(part, content) for part, content in lists.items() if content}
+    except ValueError as error:
+        raise Error(
+            f"{_KEPT}-* in the tree is no list of keys", str(error), "a step before this one changed it"
+        ) from None
 
 
 def _list(step: Step, mirror: str, repository: str, arch: str) -> str:

@@ -45,6 +45,8 @@ def keyring(step: Step, usual: str = "", package: str = "") -> str:
     path = (given if given.startswith("/") else host_path(step, "keyring")) if given else usual
     if not os.path.isfile(path):
         raise step.error(f"no keyring {path}", "keyring", hint="" if given else f"install {package}, or name a keyring")
+    if not os.path.getsize(path):  # which would pass for that of a trusted source
+        raise step.error(f"no key is in {path}", "keyring")
     return path
 
 

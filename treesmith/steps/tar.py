@@ -4,8 +4,7 @@ import os
 from typing import Any
 
 from treesmith.archive.unpack import unpack
-from treesmith.errors import Error
-from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path
+from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path, verified
 from treesmith.steps.room import Room
 from treesmith.steps.schema import Option, Schema
 from treesmith.steps.step import Step
@@ -33,11 +32,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
-    path = host_path(step, "file")
-    digest = digest_of(path)
-    wanted = step.text("sha256").lower()
-    if wanted and wanted != digest:
-        raise Error(f"{step.text('file')} is not the file that was meant", f"its SHA-256 is {digest}")
-    with room.root() as root, open(path, "rb") as file:
+    digest = verified(step, "file")
+    with room.root() as root, open(host_path(step, "file"), "rb") as file:
         count = unpack(file, root, step.text("to"), step.integer("strip"))
     return {"sha256": digest, "entries": count}
