@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from treesmith import steps
+from treesmith import inventory, steps
 from treesmith.errors import NotFoundError, UsageError
-from treesmith.steps import installed
 from treesmith.steps.debian import DEFAULT_MIRROR, architecture, host_mirror, host_sources, later
 from treesmith.steps.inputs import Inputs
 from treesmith.steps.lines import line_of
@@ -112,14 +111,14 @@ def test_the_pool(tmp_path: Path) -> None:
 
 
 def test_what_is_installed() -> None:
-    assert installed.python("flask==3.0\n# a comment\n-e git+x\nsix @ file:///x.whl\nodd\n") == {
+    assert inventory.python("flask==3.0\n# a comment\n-e git+x\nsix @ file:///x.whl\nodd\n") == {
         "flask": "3.0", "six": "file:///x.whl",
     }  # fmt: skip
     lock = '{"packages": {"": {"version": "1"}, "node_modules/a": {"version": "2"}, "node_modules/b": {}}}'
-    assert installed.node(lock) == {"a": "2"}
-    assert installed.node('{"dependencies": {"npm": {"version": "9"}, "x": 1}}') == {"npm": "9"}
-    assert [installed.node(text) for text in ("", "[]", "nonsense", '{"packages": 1}')] == [{}] * 4
-    assert installed.added({"a": "1", "b": "1"}, {"a": "1", "b": "2", "c": "1"}) == {"b": "2", "c": "1"}
+    assert inventory.node(lock) == {"a": "2"}
+    assert inventory.node('{"dependencies": {"npm": {"version": "9"}, "x": 1}}') == {"npm": "9"}
+    assert [inventory.node(text) for text in ("", "[]", "nonsense", '{"packages": 1}')] == [{}] * 4
+    assert inventory.added({"a": "1", "b": "1"}, {"a": "1", "b": "2", "c": "1"}) == {"b": "2", "c": "1"}
 
 
 @pytest.mark.parametrize(
@@ -274,4 +273,4 @@ def test_which_packages_a_step_brought() -> None:
         step("pip", "a=2", venv="/w"),
     ]
     brought = [{"a": "1", "b": "1"}, None, {"a": "2"}, {"a": "2"}, {"b": "1"}, {"a": "2"}]
-    assert installed.changes(record) == brought
+    assert inventory.changes(record) == brought

@@ -6,7 +6,7 @@ from typing import Any
 
 from treesmith.cli.show import step_title
 from treesmith.errors import NotFoundError
-from treesmith.steps.installed import changes
+from treesmith.inventory import changes
 from treesmith.store import Store, Tree, open_store
 from treesmith.ui import listing
 from treesmith.ui.words import duration, moment, size

@@ -8,9 +8,9 @@ import os
 import shutil
 from typing import Any
 
+from treesmith import inventory
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting
 from treesmith.steps.network import outfit
 from treesmith.steps.pool import Wanted, keep, lend, wanted
@@ -53,10 +53,10 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         return {"packages": {}}
     mirrors = {local_path(mirror) for made in room.made for mirror in made.get("mirrors", ())} - {""}
     with room.root() as root:
-        before = installed.debian(root)
+        before = inventory.debian(root)
     carry_out(step, room, ["install", *step.texts("packages")], mirrors)
     with room.root() as root:
-        return {"packages": installed.added(before, installed.debian(root))}
+        return {"packages": inventory.added(before, inventory.debian(root))}
 
 
 def carry_out(step: Step, room: Room, request: list[str], mirrors: set[str]) -> None:

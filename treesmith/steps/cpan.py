@@ -7,9 +7,9 @@ mirror itself says.
 import re
 from typing import Any
 
+from treesmith import inventory
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, file_facts
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -70,7 +70,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         room.inside(argv, env=_ENV, binds=binds, what="cpanm")
     else:
         _by_cpan(step, room, mirror, binds)
-    return {"program": program, "packages": installed.added(before, _listed(room))}
+    return {"program": program, "packages": inventory.added(before, _listed(room))}
 
 
 def _program(room: Room) -> str:
@@ -110,4 +110,4 @@ def _perl(value: object) -> str:
 
 
 def _listed(room: Room) -> dict[str, str]:
-    return installed.perl(room.ask(["perl", "-e", _LISTED]))
+    return inventory.perl(room.ask(["perl", "-e", _LISTED]))

@@ -10,9 +10,10 @@ import hashlib
 import os
 from typing import Any
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import apt, installed
+from treesmith.steps import apt
 from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later
 from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.programs import driver
@@ -123,7 +124,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
             apt.carry_out(step, room, ["dist-upgrade"], folders)
     with room.root() as root:
         _tidy(step, root, origins, keyring)
-        packages = installed.debian(root)
+        packages = inventory.debian(root)
     return {"driver": f"{name} {version}", "mirrors": [source.uri for source in origins], "packages": packages}
 
 

@@ -11,12 +11,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps.inputs import Inputs, Setting, digest_of
-from treesmith.steps.installed import added
 from treesmith.steps.network import outfit
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
@@ -100,7 +100,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     with room.root() as root:
         _tidy(root, source)
     made = {"driver": f"{name} {version}", "mirror": source.mirror, "release": source.release}
-    return {**made, "packages": added(before, after)}
+    return {**made, "packages": inventory.added(before, after)}
 
 
 def _source(step: Step, room: Room) -> _Source:

@@ -9,8 +9,8 @@ import re
 import shutil
 from typing import Any
 
+from treesmith import inventory
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, file_facts
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -62,8 +62,8 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         room.inside([*argv, *step.texts("packages")], env=_ENV, binds=binds, what="gem install")
     finally:
         shutil.rmtree(downloads)
-    return {"packages": installed.added(before, _listed(room))}
+    return {"packages": inventory.added(before, _listed(room))}
 
 
 def _listed(room: Room) -> dict[str, str]:
-    return installed.ruby(room.ask(["gem", "list", "--local"], env=_ENV))
+    return inventory.ruby(room.ask(["gem", "list", "--local"], env=_ENV))

@@ -11,11 +11,11 @@ import stat
 import time
 from typing import Any, NamedTuple
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.unpack import unpack
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, entries, file_facts, host_path, verified
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
@@ -128,12 +128,12 @@ def _make(step: Step, room: Room, own: str) -> dict[str, Any]:
         inside(*install, what=" ".join(install))
         return {}
     with room.root() as root:
-        before = installed.debian(root)
+        before = inventory.debian(root)
     name = named(os.path.basename(step.text("source").rstrip("/")))
     words = [*_CHECKINSTALL, f"--pkgname={name.name}", f"--pkgversion={name.version}", *install]
     inside(*words, what=f"checkinstall {' '.join(install)}")
     with room.root() as root:
-        packages = installed.added(before, installed.debian(root))
+        packages = inventory.added(before, inventory.debian(root))
     if not packages:
         raise Error(f"checkinstall did not install {name.name}", "though it ended with status 0; its log says why")
     return {"packages": packages}

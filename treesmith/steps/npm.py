@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -113,9 +113,9 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         room.inside(["npm", "install", *dev, *step.texts("packages")], env=env, binds=binds, chdir=to)
     else:
         room.inside(["npm", "install", "--global", *step.texts("packages")], env=env, binds=binds)
-        return {"packages": installed.node(room.ask(["npm", "ls", "--global", "--json"], env=env))}
+        return {"packages": inventory.node(room.ask(["npm", "ls", "--global", "--json"], env=env))}
     with room.root() as root:
-        return {"packages": installed.node(read(root, f"{to}/node_modules/.package-lock.json"))}
+        return {"packages": inventory.node(read(root, f"{to}/node_modules/.package-lock.json"))}
 
 
 def _registry(step: Step, room: Room) -> dict[str, str]:

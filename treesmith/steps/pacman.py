@@ -17,13 +17,12 @@ import shutil
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.errors import Error
-from treesmith.linux.file import open_inside
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path, key_of
-from treesmith.steps.installed import added
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -52,7 +51,6 @@ _KEYRING = f"{PASSING}/keyring"
 _KEPT = "etc/pacman.d/treesmith"
 # The lists of a keyring, and their lines: how far somebody is trusted is gpg's --export-ownertrust.
 _LISTS = {"-trusted": re.compile(r"[0-9A-F]{40,64}:[2-6]:"), "-revoked": re.compile(r"[0-9A-F]{40,64}")}
-_DATABASE = "var/lib/pacman/local"
 _ALARM = "command failed to execute correctly"
 # pacman takes keys from a gpg home, and from it only those that are valid: signed by one's own, or by whom that trusts.
 _TRUST = f"""
@@ -114,9 +112,9 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     if source.keys:
         room.outside(["/bin/sh", "-e", "-c", _TRUST], binds=binds, files=files, what="gpg")
     with room.root() as root:
-        before = _installed(root)
+        before = inventory.arch(root)
         with Layer(root) as layer:
-            layer.folder(os.path.dirname(_DATABASE), Meta(0o755))
+            layer.folder("var/lib/pacman", Meta(0o755))
     argv = [name, "--noconfirm", "--noprogressbar", f"--config={_CONFIGURATION}", "--root=/target"]
     argv += ["--dbpath=/target/var/lib/pacman", f"--cachedir={_CACHE}/packages", f"--gpgdir={_CACHE}/step/gpg"]
     argv += ["--hookdir=/target/etc/pacman.d/hooks", "--logfile=/dev/null", "-Syu", *step.texts("packages")]
@@ -124,9 +122,9 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     with room.root() as root:
         _tidy(root, source)
-        after = _installed(root)
+        after = inventory.arch(root)
     made = {"driver": f"{name} {version}", "mirror": source.mirror, "repositories": list(source.repositories)}
-    return {**made, "packages": added(before, after)}
+    return {**made, "packages": inventory.added(before, after)}
 
 
 def _source(step: Step, room: Room) -> _Source:
@@ -202,19 +200,6 @@ def _configuration(room: Room, source: _Source) -> str:
     for name in source.repositories:
         lines += [f"[{name}]", f"Server = {source.mirror}"]
     return "\n".join(lines) + "\n"
-
-
-def _installed(root: int) -> dict[str, str]:
-    """NAME -> version, of the database's folders, which are called NAME-VERSION-RELEASE."""
-    try:
-        folder = open_inside(root, _DATABASE, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return {}
-    try:
-        parts = [name.rsplit("-", 2) for name in sorted(os.listdir(folder))]
-    finally:
-        os.close(folder)
-    return {part[0]: f"{part[1]}-{part[2]}" for part in parts if len(part) == 3}
 
 
 def _tidy(root: int, source: _Source) -> None:

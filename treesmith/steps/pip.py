@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from treesmith import inventory
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import installed
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -107,7 +107,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     if step.text("requirements"):
         argv += ["-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
     room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files, what="pip install")
-    return {"packages": installed.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env))}
+    return {"packages": inventory.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env))}
 
 
 def _index(step: Step, room: Room) -> dict[str, str]:
