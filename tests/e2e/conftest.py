@@ -1,12 +1,16 @@
 """The real command on a store of the test's own, with either backend."""
 
+import contextlib
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import images
 import pytest
 import roots
 from command import Command, make_tree, on
+from images import Registry, sh
 from launching import Trees
 from plain import Plain
 
@@ -82,3 +86,19 @@ def tree(trees: Trees) -> Iterator[str]:
     name = trees.fresh()
     yield name
     trees.store.remove([trees.store.find(name)])
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    folder = tmp_path_factory.mktemp("registry") / "data"
+    shutil.copytree(images.stocked(), folder)
+    with contextlib.closing(Registry(folder)) as registry:
+        yield registry
+
+
+@pytest.fixture
+def layout(tmp_path: Path, registry: Registry) -> Path:
+    """podman's image, tagged "image", as an OCI layout."""
+    path = tmp_path / "layout"
+    sh("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{registry.name('podman')}", f"oci:{path}:image")
+    return path

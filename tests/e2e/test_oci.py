@@ -1,13 +1,11 @@
 """Images that other tools made, out of a real registry: the trees are, entry by entry, as umoci and podman unpack."""
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import images
@@ -18,22 +16,6 @@ from images import Registry, sh
 from treesmith.compare.differences import differences
 from treesmith.compare.walk import Entry, walk
 from treesmith.store import Store, create_store
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("registry") / "data"
-    shutil.copytree(images.stocked(), folder)
-    with contextlib.closing(Registry(folder)) as registry:
-        yield registry
-
-
-@pytest.fixture
-def layout(tmp_path: Path, registry: Registry) -> Path:
-    """podman's image, tagged "image", as an OCI layout."""
-    path = tmp_path / "layout"
-    sh("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{registry.name('podman')}", f"oci:{path}:image")
-    return path
 
 
 def write(folder: Path, image: str, more: str = "", name: str = "app") -> str:

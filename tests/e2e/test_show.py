@@ -116,6 +116,25 @@ def test_recipes(treesmith: Command, tmp_path: Path) -> None:
     assert done.stdout.split() == ["mine"]
 
 
+def test_a_recipe_to_start_from(treesmith: Command, store: Store, tmp_path: Path) -> None:
+    assert treesmith("recipes", "--new", "mine").stdout == "mine.toml: treesmith build ./mine.toml\n"
+    assert "make  mine" in treesmith("build", "./mine.toml", "--dry-run").stdout
+    assert "mine.toml is there already" in treesmith("recipes", "--new", "mine", status=2).stderr
+    assert "../x" in treesmith("recipes", "--new", "../x", status=2).stderr
+    text = (tmp_path / "mine.toml").read_text()
+    busybox_recipe(tmp_path, "true")
+    mine = text.replace('"debian-base"', '"./app.toml"').replace('apt = ["ca-certificates"]', 'run = "true"')
+    (tmp_path / "mine.toml").write_text(mine)
+    treesmith("build", "./mine.toml", "--set", "greeting=hi there")
+    assert treesmith("launch", "-q", "mine").stdout == "hi there\n"
+
+
+def test_a_schema_for_editors(treesmith: Command) -> None:
+    document = json.loads(treesmith("recipes", "--schema").stdout)
+    assert document["$schema"].startswith("http://json-schema.org/draft-07/")
+    assert "one at a time" in treesmith("recipes", "--schema", "--json", status=2).stderr
+
+
 def test_what_a_build_can_be_asked(treesmith: Command, tmp_path: Path) -> None:
     (tmp_path / "app.toml").write_text('[[step]]\ntar = { file = "base.tar" }\n')
     refused = treesmith("build", "./app.toml", "other", "--name", "x", status=2).stderr

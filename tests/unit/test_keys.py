@@ -98,8 +98,8 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         ["set-up.sh"],
     ),
     "copy": (
-        {"from": "app", "to": "/srv", "owner": "app", "mode": "0644"},
-        {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600"},
+        {"from": "app", "to": "/srv", "owner": "app", "mode": "0644", "ignore": "ring.gpg"},
+        {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600", "ignore": "other.gpg"},
         ["app/main.py", "app/sub/data"],
     ),
     "dnf": (
@@ -187,6 +187,19 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
         assert key(step(folder, kind, options=less)) not in (key(changed), key(step(folder, kind)))
+
+
+def test_what_is_ignored_is_in_no_key(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("**/sub\n")
+    made = step(folder, "copy", options={"from": "app", "to": "/x", "ignore": ".dockerignore"})
+    before = key(made)
+    (folder / "app/sub/data").write_text("other")
+    assert key(made) == before
+    (folder / ".dockerignore").write_text("# nothing\n")
+    assert key(made) != before
+    (folder / ".dockerignore").write_text("app\n")
+    with pytest.raises(UsageError, match=r"app is left out by \.dockerignore"):
+        key(made)
 
 
 def test_the_packages_of_npm(folder: Path) -> None:

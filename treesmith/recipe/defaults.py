@@ -1,8 +1,8 @@
 """[launch]: how a tree wants to be launched. It may tighten what a launch does, never loosen it."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from treesmith.names import nearest
 from treesmith.recipe.values import Fail
@@ -11,6 +11,11 @@ _PORT = re.compile(r"(?:(?:[0-9.]+|\[[0-9a-fA-F:.]+\]):)?([0-9]{1,5}):([0-9]{1,5
 _SIZE = re.compile(r"[1-9][0-9]{0,15}[KMGT]?", re.ASCII)
 _SIGNAL = re.compile(r"SIG[A-Z0-9]+(?:[+-][0-9]{1,2})?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+ENVIRONMENT: Mapping[str, Any] = {
+    "type": "object",
+    "patternProperties": {f"^{_VARIABLE.pattern}$": {"type": "string"}},
+    "additionalProperties": False,
+}
 
 
 def is_environment(value: object) -> bool:
@@ -39,38 +44,70 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and bool(pattern.fullmatch(value))
 
 
-_KEYS: Mapping[str, tuple[Any, str]] = {
-    "command": (lambda value: _is_texts(value) and bool(value), "a list of strings, the program first"),
-    "user": (lambda value: _is_text(value) and bool(value), 'a string: "name", "uid", "uid:gid" or "name:group"'),
-    "env": (is_environment, "a table of NAME = STRING"),
-    "chdir": (lambda value: _is_text(value) and value.startswith("/"), "an absolute path in the tree"),
-    "boot": (lambda value: isinstance(value, bool), "true or false"),
-    "read-only": (lambda value: isinstance(value, bool), "true or false"),
-    "stop-signal": (lambda value: _matches(_SIGNAL, value), 'a signal by its name: "SIGTERM", "SIGRTMIN+3"'),
-    "memory": (lambda value: _matches(_SIZE, value) or _is_positive(value), 'bytes, or with a unit: "512M", "2G"'),
-    "cpus": (lambda value: _is_positive(value, (int, float)), "a number of processors above 0: 2, 0.5"),
-    "pids": (_is_positive, "an integer above 0"),
-    "ports": (
+class Key(NamedTuple):
+    """A key of [launch]. form: what `fits`, as far as JSON Schema can say it."""
+
+    fits: Callable[[Any], bool]
+    said: str
+    form: Mapping[str, Any]
+
+
+_FLAG = Key(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"})
+KEYS: Mapping[str, Key] = {
+    "command": Key(
+        lambda value: _is_texts(value) and bool(value),
+        "a list of strings, the program first",
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ),
+    "user": Key(
+        lambda value: _is_text(value) and bool(value),
+        'a string: "name", "uid", "uid:gid" or "name:group"',
+        {"type": "string", "minLength": 1},
+    ),
+    "env": Key(is_environment, "a table of NAME = STRING", ENVIRONMENT),
+    "chdir": Key(
+        lambda value: _is_text(value) and value.startswith("/"),
+        "an absolute path in the tree",
+        {"type": "string", "pattern": "^/"},
+    ),
+    "boot": _FLAG,
+    "read-only": _FLAG,
+    "stop-signal": Key(
+        lambda value: _matches(_SIGNAL, value),
+        'a signal by its name: "SIGTERM", "SIGRTMIN+3"',
+        {"type": "string", "pattern": f"^{_SIGNAL.pattern}$"},
+    ),
+    "memory": Key(
+        lambda value: _matches(_SIZE, value) or _is_positive(value),
+        'bytes, or with a unit: "512M", "2G"',
+        {"type": ["string", "integer"], "pattern": f"^{_SIZE.pattern}$", "minimum": 1},
+    ),
+    "cpus": Key(
+        lambda value: _is_positive(value, (int, float)),
+        "a number of processors above 0: 2, 0.5",
+        {"type": "number", "exclusiveMinimum": 0},
+    ),
+    "pids": Key(_is_positive, "an integer above 0", {"type": "integer", "minimum": 1}),
+    "ports": Key(
         lambda value: _is_texts(value) and all(map(_is_port, value)),
         'a list of "[ADDRESS:]HOST:CONTAINER[/udp]", as "8080:8000"',
+        {"type": "array", "items": {"type": "string", "pattern": f"^{_PORT.pattern}$"}},
     ),
-    "network": (lambda value: value in ("none", "private"), '"none" or "private"'),
+    "network": Key(lambda value: value in ("none", "private"), '"none" or "private"', {"enum": ["none", "private"]}),
 }
-KEYS = tuple(_KEYS)
 
 
 def check(table: Mapping[str, Any], fail: Fail) -> dict[str, Any]:
     """`table`, if it is a [launch] table. `fail(message, key, hint=…)` otherwise."""
     for key, value in table.items():
-        if key not in _KEYS:
+        if key not in KEYS:
             near = nearest(key, list(KEYS))
             fail(f"launch has no {key!r}", key, hint=f"did you mean {near}?" if near else f"it has {', '.join(KEYS)}")
-        fits, said = _KEYS[key]
-        if not fits(value):
+        if not KEYS[key].fits(value):
             hint = ""
             if key == "network" and value == "host":
                 hint = "a recipe cannot loosen isolation; /etc/treesmith/launch/NAME.toml and launch --network host can"
-            fail(f"launch: {key} must be {said}", key, hint=hint)
+            fail(f"launch: {key} must be {KEYS[key].said}", key, hint=hint)
     return dict(table)
 
 

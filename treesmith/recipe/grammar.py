@@ -26,7 +26,7 @@ ARCHITECTURES = {
     "i386": "i686",
     "ppc64el": "ppc64le",
 }
-_SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
 class Base(NamedTuple):
@@ -247,7 +247,7 @@ class _Parser:
         return filled
 
     def secrets(self, given: object, *where: str | int) -> tuple[str, ...]:
-        if not isinstance(given, list) or not all(isinstance(name, str) and _SECRET.fullmatch(name) for name in given):
+        if not isinstance(given, list) or not all(isinstance(name, str) and SECRET.fullmatch(name) for name in given):
             self.fail("secrets must be a list of names", *where)
         return tuple(given)
 

@@ -71,7 +71,7 @@ def file_facts(path: str, label: str) -> dict[str, Value]:
     """Facts of a host file, link or folder (with everything below it): its mode, and its content or target."""
     facts: dict[str, Value] = {}
     for name, entry in entries(path):
-        facts[f"{label}/{name}" if name else label] = _described(entry)
+        facts[f"{label}/{name}" if name else label] = described(entry)
     return facts
 
 
@@ -90,7 +90,8 @@ def entries(path: str) -> Iterable[tuple[str, str]]:
             yield (f"{entry.name}/{name}" if name else entry.name), below
 
 
-def _described(path: str) -> str:
+def described(path: str) -> str:
+    """A host file, link or folder itself, as a fact."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
         return f"link {os.readlink(path)}"

@@ -31,7 +31,10 @@ _ALL = (
         '"title", "reason", "tree"}]}]}; verb is keep, make or skip.',
     ),
     Verb(
-        "recipes", "Build", "recipes", "List the recipes.", JSON, store=False,
+        "recipes", "Build", "recipes", "List the recipes, or begin one.",
+        Option("new", "text", "Write NAME.toml, a recipe to start from, into this folder.", metavar="NAME"),
+        Option("from-dockerfile", "text", "Print a recipe that makes the same as a Dockerfile.", metavar="FILE"),
+        Option("schema", "flag", "Print a JSON Schema of recipes, for editors."), JSON, store=False,
         more='--json: {"version": 1, "recipes": [{"name", "description", "from", "path", "error"}]}.',
     ),
     Verb(
