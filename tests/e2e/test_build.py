@@ -1,14 +1,18 @@
 """Building with the real command: caching, reasons, failures, names, secrets. The tree to start from is a busybox."""
 
+import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import filesystems
 import pytest
-from command import Command
+from command import Command, environment
 
 from treesmith.store import Store, create_store
 
@@ -85,18 +89,50 @@ def test_what_a_step_is_lent_does_not_stay(treesmith: Command, store: Store, rec
 
 
 def test_a_secret_is_read_once_and_kept_nowhere(
-    treesmith: Command, store: Store, tmp_path: Path, recipe: Callable[..., str]
+    store: Store, store_path: Path, treesmith: Command, tmp_path: Path, recipe: Callable[..., str]
 ) -> None:
+    """Not in a tree, a key, a log, a record, nor anywhere else in the store or beside it, and while the step runs in no
+    process's arguments and environment; also where the step fails, and where it is another step that does."""
     secret = "correct-horse-battery"
     (tmp_path / "token").write_text(secret)
-    path = recipe('[[step]]\nsecrets = ["token"]\nrun = "test $(wc -c < /run/secrets/token) = 21 && touch /ok"\n')
+    using = '[[step]]\nsecrets = ["token"]\nrun = "test $(wc -c < /run/secrets/token) = 21 && sleep 1 && touch /ok"\n'
+    path = recipe(using)
     assert "token" in treesmith("build", path, status=2).stderr
-    treesmith("build", path, "--secret", f"token={tmp_path}/token")
+    argv = [sys.executable, "-m", "treesmith", "build", "--verbose", path, "--secret", f"token={tmp_path}/token"]
+    running = subprocess.Popen(argv, env=environment(store_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    listed: set[bytes] = set()
+    while running.poll() is None:
+        listed |= process_list()
+        time.sleep(0.05)
+    assert running.stdout and not running.returncode
+    with running.stdout as output:
+        said = output.read()
+    assert any(b"sleep 1" in words for words in listed)  # it was looked at while the step ran
+    assert not [words for words in listed if secret.encode() in words] and secret.encode() not in said
     treesmith("launch", "-q", "app", "--", "test", "-e", "/ok")
     assert "secrets" not in treesmith("launch", "-q", "app", "--", "ls", "-AR", "/run").stdout
-    for file in Path(store.path).rglob("*"):
-        if file.is_file() and not file.is_symlink():
-            assert secret.encode() not in file.read_bytes(), file
+    fails = recipe(using.replace("touch /ok", "false"), "fails")
+    done = treesmith("build", fails, "--secret", f"token={tmp_path}/token", status=1)
+    assert secret not in done.stdout + done.stderr
+    shown = treesmith("show", "app", "--json").stdout + treesmith("history", "app", "--log").stdout
+    assert secret not in shown + treesmith("build", path, "--dry-run", "--json").stdout
+    for folder in (store_path, Path("/run/treesmith"), Path("/dev/shm")):
+        found = subprocess.run(["grep", "-rlF", "--", secret, str(folder)], capture_output=True, check=False)
+        assert not found.stdout
+        assert not list(folder.rglob(f"*{secret}*"))
+    digests = (hashlib.new(name, secret.encode()).hexdigest() for name in ("md5", "sha1", "sha256"))
+    for digest in digests:  # nor what it could be guessed by
+        assert not subprocess.run(["grep", "-rlF", digest, str(store_path)], capture_output=True, check=False).stdout
+
+
+def process_list() -> set[bytes]:
+    found = set()
+    for path in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        try:
+            found.add(path.read_bytes().replace(b"\0", b" "))
+        except OSError:
+            continue  # it has ended
+    return found
 
 
 def test_a_rebuild_takes_the_name_and_keeps_what_is_needed(

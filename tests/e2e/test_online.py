@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,93 @@ def test_node_app_answers(online: Command) -> None:
 def test_ruby_app_answers(online: Command) -> None:
     online("build", "ruby-app")
     assert "Hello from ruby-app, visit 1" in online(*ALONE, "ruby-app", "--", "ruby", "-e", ASK_RUBY).stdout
+
+
+def started(online: Command, tree: str, *words: str) -> str:
+    """The name of a container of the tree, alone in its network."""
+    name = f"run-{tree}"
+    online("launch", "-q", "--network", "none", "--detach", "--name", name, *words, tree)
+    return name
+
+
+def asked(online: Command, name: str, *words: str) -> str:
+    """What a command inside says, as soon as it can."""
+    for _ in range(300):
+        done = online("enter", name, *words, status=None)
+        if not done.returncode and done.stdout:
+            return done.stdout
+        time.sleep(0.1)
+    raise AssertionError(done.stderr + online("logs", name).stdout)
+
+
+GET = "exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+
+
+def test_nginx_answers(online: Command, tmp_path: Path) -> None:
+    online("build", "nginx")
+    (tmp_path / "index.html").write_text("a page of the host's\n")
+    tmp_path.chmod(0o755)
+    name = started(online, "nginx", "--bind", f"{tmp_path}:/var/www/html:ro")
+    answer = asked(online, name, "--", "bash", "-c", GET)
+    assert "200 OK" in answer and answer.endswith("a page of the host's\n")
+    assert "GET / HTTP/1.0" in online("logs", name).stdout
+    online("stop", name)
+    assert online("wait", name).stdout == "0\n"
+
+
+def test_postgresql_answers_and_keeps_what_it_has(online: Command) -> None:
+    online("build", "postgresql")
+    online("snapshot", "postgresql", "database")
+    psql = ("--user", "postgres", "--", "psql", "-qAtc")
+    name = started(online, "database")
+    assert asked(online, name, *psql, "SELECT 6 * 7") == "42\n"
+    online("enter", name, *psql, "CREATE TABLE kept AS SELECT 'still here' AS said")
+    shown = online("enter", name, "--user", "postgres", "--", "psql", "-qAtc", "SHOW listen_addresses").stdout
+    refused = online(
+        "enter", name, "--", "setpriv", "--reuid=33", "psql", "-h", "127.0.0.1", "-U", "postgres", status=2
+    )
+    assert shown == "*\n" and "no password supplied" in refused.stderr
+    online("stop", name)
+    assert online("wait", name).stdout == "0\n"
+    name = started(online, "database")
+    assert asked(online, name, *psql, "SELECT said FROM kept") == "still here\n"
+    online("stop", name)
+    assert "recovery" not in online("logs", name).stdout
+    online("rm", "database")
+
+
+def test_a_debian_package_is_built_cleanly(online: Command, tmp_path: Path) -> None:
+    online("build", "debian-builder")
+    source, result = tmp_path / "source", tmp_path / "result"
+    (source / "debian").mkdir(parents=True)
+    result.mkdir()
+    (source / "hello.c").write_text('#include <stdio.h>\nint main(void) { return puts("hello from a package") < 0; }\n')
+    (source / "debian/changelog").write_text(
+        "greet (1.5) unstable; urgency=low\n\n  * New.\n\n -- A B <a@b.invalid>  Tue, 14 Nov 2023 22:13:20 +0000\n"
+    )
+    (source / "debian/control").write_text(
+        "Source: greet\nMaintainer: A B <a@b.invalid>\nStandards-Version: 4.6.2\nRules-Requires-Root: no\n"
+        "Build-Depends: gcc\n\nPackage: greet\nArchitecture: any\nDescription: greets\n"
+    )
+    (source / "debian/rules").write_text(
+        "#!/usr/bin/make -f\nbuild build-arch build-indep:\n\tgcc -o greet hello.c\nclean:\n\trm -f greet\n"
+        "binary-indep:\nbinary binary-arch: build\n\tinstall -D greet debian/tmp/usr/bin/greet\n"
+        "\tmkdir -p debian/tmp/DEBIAN\n\tdpkg-gencontrol\n\tdpkg-deb --build debian/tmp ..\n"
+    )
+    (source / "debian/rules").chmod(0o755)
+    binds = ("--bind", f"{source}:/source:ro", "--bind", f"{result}:/result")
+    online("launch", "-q", "--network", "none", *binds, "debian-builder")
+    (package,) = result.glob("greet_1.5_*.deb")
+    assert list(result.glob("greet_1.5_*.changes")) and not (source / "greet").exists()
+    path = tmp_path / "greeter.toml"
+    path.write_text(
+        'from = "debian-base"\n[[step]]\ncopy = { from = "result", to = "/result" }\n'
+        f'[[step]]\nrun = "dpkg -i /result/{package.name}; rm -r /result"\n'
+    )
+    online("build", str(path))
+    assert online("launch", "-q", "greeter", "--", "greet").stdout == "hello from a package\n"
+    wrong = online("launch", "-q", "--network", "none", "--bind", f"{result}:/source:ro", "debian-builder", status=1)
+    assert "/source has no .dsc and no debian/control" in wrong.stderr
 
 
 def test_an_unknown_package_and_an_unreachable_mirror(online: Command, tmp_path: Path) -> None:

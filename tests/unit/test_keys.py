@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treesmith import recipe, steps
+from treesmith.build import plan
 from treesmith.errors import UsageError
+from treesmith.plan import Wish
+from treesmith.recipe.written import table
 from treesmith.steps import Inputs, Setting, Step, gather
 from treesmith.steps.inputs import key_of
 
@@ -470,3 +473,16 @@ def test_keys_are_equal_only_for_equal_facts(one: dict[str, Any], two: dict[str,
 def test_the_shipped_recipes_have_distinct_keys() -> None:
     base = recipe.chain("debian-base", {}, recipe.folders({})[2:])[0]
     assert len({key(one, "") for one in base.steps}) == len(base.steps)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder: Path, kind: str) -> None:
+    schema = steps.kind(kind).schema
+    options = {name: said for name, said in KINDS[kind][0].items() if said != ""}
+    begin = "" if schema.bootstraps != "never" else table("[[step]]", {"tar": {"file": "app.tar"}})
+    (folder / "plan.toml").write_text(f"{begin}\n{table('[[step]]', {kind: options})}")
+    before = {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+    *_, made, tree = plan(None, str(folder / "plan.toml"), {}, Wish()).actions
+    assert made.title.endswith(f": {kind}") and tree.title == "tree plan"
+    assert (made.verb, made.reason) == (tree.verb, tree.reason) == ("make", "not built yet")
+    assert {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")} == before

@@ -52,6 +52,8 @@ _CACHE = "/var/cache/treesmith"  # in the tools' root
 _SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys")
 # Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards.
 _MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+# Ubuntu's, where base-files brings the links and provides usr-is-merged, which the hook takes for a package to install.
+_LINKED = ("noble", "oracular", "plucky", "questing")
 _QUIET = ("/etc/apt/apt.conf.d/empty", b"")  # apt warns where there is no such folder
 _REMOVED = (
     "debootstrap", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/hostname",
@@ -155,7 +157,7 @@ def _mmdebstrap(step: Step, room: Room, origins: list[Source], keyring: str) -> 
     argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
     argv += [f"--architectures={architecture(room.arch)}", f"--variant={step.text('variant')}"]
     argv.append(f"--skip={','.join(_SKIPPED)}")
-    if os.path.isdir(_MERGED_USR):
+    if os.path.isdir(_MERGED_USR) and step.text("suite") not in _LINKED:
         argv.append(f"--hook-dir={_MERGED_USR}")
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
