@@ -191,7 +191,7 @@ def test_apt(shop: Workshop) -> None:
     assert "usr/sbin/policy-rc.d" not in there and str(shop.debian.folder).lstrip("/") not in there
     for folder in ("var/cache/apt", "var/lib/apt/lists", "run"):
         assert not [path for path, entry in there.items() if path.startswith(f"{folder}/") and entry.type == "file"]
-    assert not list(Path(shop.store.path, "cache/apt").glob("step"))
+    assert not list(Path(shop.store.path, "cache/archives").glob("step"))
 
 
 def test_recommended_packages_are_asked_for(shop: Workshop) -> None:
@@ -251,7 +251,7 @@ def test_what_a_package_does_to_the_cache_is_not_felt_by_others(web: tuple[Works
     )
     shop.debian.publish(evil)
     shop.build(over_http(shop, server, "evil", '[[step]]\napt = ["evil"]\n'))
-    pool = Path(shop.store.path, "cache/apt/pool")
+    pool = Path(shop.store.path, "cache/archives/pool")
     assert not [path for path in pool.iterdir() if b"EVIL" in path.read_bytes()]
     good = shop.build(over_http(shop, server, "good", '[[step]]\napt = ["hello", "daemon"]\n'))
     assert "hello from" in shop.read(good, "/usr/bin/hello")

@@ -106,6 +106,25 @@ def test_a_tag_is_unpinned_and_a_digest_is_not(
     assert "wrong: step 1: oci: skopeo failed with status 1" in done.stderr and "manifest unknown" in done.stderr
 
 
+def test_a_locked_image(store: Store, treesmith: Command, registry: Registry, tmp_path: Path) -> None:
+    def push(tool: str) -> None:
+        tls = ("--src-tls-verify=false", "--dest-tls-verify=false")
+        sh("skopeo", "copy", "-q", *tls, f"docker://{registry.name(tool)}", f"docker://{registry.name('moving')}")
+
+    push("podman")
+    step = '[[step]]\nrun = "mkdir -p /var/log; date >/var/log/now"\n'
+    recipe = write(tmp_path, f"docker://{registry.name('moving')}", step)
+    treesmith("build", recipe)
+    treesmith("lock", recipe)
+    made = store.find("app").steps[0]["made"]
+    push("umoci")
+    treesmith("build", "--locked", recipe, "--name=again")
+    treesmith("build", "--refresh", recipe)
+    assert store.find("again").steps[0]["made"] == made
+    assert store.find("app").steps[0]["made"]["layers"] != made["layers"]
+    assert next(entry.size for entry in entries(store, "again") if entry.path == "var/log/now") == 0
+
+
 @pytest.mark.parametrize("kind", ["oci:{}:image", "oci:{}", "docker-archive:{}", "docker-archive:{}:some/name:2"])
 def test_images_on_disk(store: Store, treesmith: Command, layout: Path, tmp_path: Path, kind: str) -> None:
     path = layout

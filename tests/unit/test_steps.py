@@ -93,7 +93,7 @@ def test_the_pool(tmp_path: Path) -> None:
     digest = "e" * 64
     said = f"'http://x/a_1%3a2.deb' a_1%3a2.deb 9 SHA256:{digest}\n'http://x/b' ../b 9 SHA256:{digest}\n"
     said += f"'http://x/c' .c 9 SHA256:{digest}\n'http://x/d' d 9 MD5Sum:{'e' * 32}\nReading…\n"
-    assert wanted(said) == [Wanted("a_1%3a2.deb", digest)]
+    assert wanted(said) == [Wanted("a_1%3a2.deb", digest, "http://x/a_1%3a2.deb")]
     right, wrong = Wanted("right", hashlib.sha256(data).hexdigest()), Wanted("wrong", digest)
     for file in (right, wrong):
         (folder / file.name).write_bytes(data)

@@ -2,6 +2,6 @@
 
 from treesmith.build.make import build
 from treesmith.build.report import Report
-from treesmith.build.scheme import plan
+from treesmith.build.scheme import lock, lock_path, plan
 
-__all__ = ["Report", "build", "plan"]
+__all__ = ["Report", "build", "lock", "lock_path", "plan"]

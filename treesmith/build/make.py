@@ -14,13 +14,16 @@ from treesmith import recipe, steps
 from treesmith.build import locks, secrets
 from treesmith.build.report import Report
 from treesmith.build.room import Workroom
-from treesmith.build.scheme import scheme
+from treesmith.build.scheme import read, scheme
 from treesmith.errors import Error
 from treesmith.names import check_name
 from treesmith.plan import Action, Plan, Wish
+from treesmith.plan.explain import difference
 from treesmith.sandbox.sandbox import Sandbox
+from treesmith.steps.settle import settle
+from treesmith.steps.step import Lock
 from treesmith.store import Stage, Store, Tree
-from treesmith.store.clean import clean_tree
+from treesmith.store.clean import clean, clean_tree
 
 
 def build(
@@ -30,18 +33,19 @@ def build(
     *,
     sets: Mapping[str, str] | None = None,
     wish: Wish = Wish(),
+    locked: str | None = None,
     given: Mapping[str, str] | None = None,
     on_failure: Callable[[Sandbox], None] | None = None,
 ) -> tuple[Tree, Plan]:
     """Make the tree of the recipe `reference`, a name or a path, and what it is from. Returns it and what was done.
 
     sets: of variables, as text. given: secrets, NAME -> FILE or env:VAR. on_failure: where a step failed, before all
-    of it is removed, is handed a sandbox with a shell. Error: the recipe is wrong, a step failed.
+    of it is removed, is handed a sandbox with a shell. locked: see `scheme.read`. Error: the recipe is wrong, a step
+    failed.
     """
     if wish.name:
         check_name(wish.name)
-    chain = recipe.chain(reference, sets)
-    inputs = planning.gather(chain, steps.gather)
+    chain, inputs = read(reference, sets, locked)
     with ExitStack() as stack:
         plan = scheme(store, chain, inputs, wish)
         names = {action.recipe.name for action in plan.to_make} | ({plan.result.name} if plan.to_make else set())
@@ -119,6 +123,8 @@ class _Work:
             ) as room:  # fmt: skip
                 try:
                     made = steps.kind(step.kind).run(step, room)
+                    if step.lock:
+                        self._settle(step.lock, room, made)
                 except Error as error:
                     if self.on_failure:
                         self.report.say(f"{error}\na shell where it failed; what it changes is lost at its end")
@@ -137,6 +143,13 @@ class _Work:
         return self.store.publish(
             stage, "step", key=action.key, recipe=action.recipe.record(), steps=self.entries, sealed=True
         )
+
+    def _settle(self, lock: Lock, room: Workroom, made: Mapping[str, Any]) -> None:
+        if told := difference(lock.made.get("packages", {}), made.get("packages", {})):
+            raise Error("it made something else than what was locked", told)
+        with room.root() as root:
+            clean(root)  # now, and not only of the tree at the end: that it was would show in the times of folders
+            settle(root, lock.epoch)
 
     def _check(self, action: Action) -> None:
         """What the key says the step was made of must be what it was made of, or the cache would lie for ever."""

@@ -15,6 +15,7 @@ from treesmith.sandbox.tools import Tools
 from treesmith.sandbox.view import View
 from treesmith.steps import Step
 from treesmith.steps.network import outfit
+from treesmith.steps.settle import environment
 from treesmith.store import Stage, Store, Tree
 
 _TMPFS = (("/tmp", ""), ("/run", ""))  # what is written there ends with the program, and mount points below with it
@@ -39,18 +40,19 @@ class Workroom:
         self.made = made
         self._store, self._step = store, step
         self._log, self._report, self._opened = log, report, opened
-        self._network = "host" if step.network else "none"
-        taken = outfit(caller if step.network else {})
-        self._env = {**_ENV, **taken.env}
+        fetches = step.network and not step.lock
+        self._network = "host" if fetches else "none"
+        taken = outfit(caller if fetches else {})
+        self._env = {**_ENV, **taken.env, **(environment(step.lock.epoch) if step.lock else {})}
         self._files = (*taken.files, *((f"/run/secrets/{name}", secrets[name]) for name in step.secrets))
-        self._locks: list[int] = []
+        self._locks: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         while self._locks:
-            os.close(self._locks.pop())
+            os.close(self._locks.popitem()[1])
 
     def inside(
         self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = (),
@@ -109,9 +111,11 @@ class Workroom:
     def cache(self, name: str) -> str:
         """See steps.room."""
         path = f"{self._store.path}/cache/{name}"
+        if name in self._locks:
+            return path
         os.makedirs(path, 0o755, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._locks.append(lock)
+        self._locks[name] = lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

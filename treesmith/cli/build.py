@@ -30,6 +30,7 @@ def build(
     refresh: bool,
     max_age: int | None,
     secret: tuple[str, ...],
+    locked: str | None,
     shell_on_failure: bool,
     dry_run: bool,
     json: bool,
@@ -38,11 +39,15 @@ def build(
         raise UsageError("--name names one tree, and there are several recipes")
     if json and not dry_run:
         raise UsageError("--json shows a plan", hint="--dry-run --json")
+    if locked and len(recipes) > 1:
+        raise UsageError("--locked=FILE is the lock of one recipe, and there are several")
+    if locked is not None and (refresh or max_age is not None):
+        raise UsageError("a lock pins everything, so there is nothing to --refresh")
     wish = Wish(name, replace, refresh, None if max_age is None else max_age * _DAY)
-    sets, secrets = _pairs("--set", "VAR=VALUE", set), _pairs("--secret", "NAME=FILE or NAME=env:VAR", secret)
+    sets, secrets = pairs("--set", "VAR=VALUE", set), pairs("--secret", "NAME=FILE or NAME=env:VAR", secret)
     if dry_run:
         store = _there(asked.store)
-        _show([plan(store, recipe, sets, wish) for recipe in recipes], json)
+        _show([plan(store, recipe, sets, wish, locked) for recipe in recipes], json)
         return
     store = made(asked)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to clean up as for Ctrl-C, not only by the next writer
@@ -55,13 +60,14 @@ def build(
         for recipe in recipes:
             began = time.monotonic()
             tree, done = make(
-                store, recipe, report, sets=sets, wish=wish, given=secrets,
+                store, recipe, report, sets=sets, wish=wish, locked=locked, given=secrets,
                 on_failure=shell if shell_on_failure else None,
             )  # fmt: skip
             _tell(report, tree.title, done, time.monotonic() - began)
 
 
-def _pairs(option: str, form: str, given: tuple[str, ...]) -> dict[str, str]:
+def pairs(option: str, form: str, given: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE of the command line. UsageError."""
     pairs = {}
     for text in given:
         name, mark, value = text.partition("=")

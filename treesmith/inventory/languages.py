@@ -1,8 +1,18 @@
 """What the package managers of languages say is installed."""
 
+import base64
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from treesmith.inventory.archives import Archive
+
+
+class Brought(NamedTuple):
+    """What a package manager fetched."""
+
+    archives: Mapping[str, Archive]  # by package
+    unpinned: list[str]  # packages that no digest holds to what they were
 
 
 def python(freeze: str) -> dict[str, str]:
@@ -15,6 +25,20 @@ def python(freeze: str) -> dict[str, str]:
                 found[name.strip()] = version.strip()
                 break
     return found
+
+
+def python_archives(report: bytes) -> Brought:
+    """Of `pip install --report`: pip.pypa.io, "Installation report". Only wheels are what they are installed as."""
+    archives, unpinned = {}, []
+    for entry in json.loads(report)["install"]:
+        name, download = entry["metadata"]["name"], entry["download_info"]
+        url = download["url"].partition("#")[0]
+        digest = download.get("archive_info", {}).get("hash", "").replace("=", ":")
+        if digest.startswith("sha256:") and url.endswith(".whl"):
+            archives[name] = Archive(digest, url)
+        else:
+            unpinned.append(name)
+    return Brought(archives, unpinned)
 
 
 def ruby(listed: str) -> dict[str, str]:
@@ -40,6 +64,22 @@ def node(lock: str | bytes) -> dict[str, str]:
     except ValueError:
         return {}
     return dict(_node(document))
+
+
+def node_archives(lock: str | bytes) -> Brought:
+    """Of a package-lock.json. What a registry does not have comes with whoever names it."""
+    archives, unpinned = {}, []
+    for path, entry in json.loads(lock).get("packages", {}).items():
+        source = str(entry.get("resolved", ""))
+        digests = dict(one.partition("-")[::2] for one in str(entry.get("integrity", "")).split())
+        if not path or entry.get("inBundle") or entry.get("link") or source.startswith("file:"):
+            continue
+        name = path.removeprefix("node_modules/")
+        if "sha512" in digests and source.startswith(("http:", "https:")):
+            archives[name] = Archive(f"sha512:{base64.b64decode(digests['sha512']).hex()}", source)
+        else:
+            unpinned.append(name)
+    return Brought(archives, unpinned)
 
 
 def _node(document: Any) -> Iterator[tuple[str, str]]:

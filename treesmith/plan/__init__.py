@@ -196,9 +196,12 @@ def _is_same_recipe(recipe: Recipe, held: Held) -> bool:
 
 
 def _base_name(recipe: Recipe, held: Mapping[str, Held]) -> str:
-    """A base takes its recipe's name only with default values, and from nothing but an older build of itself."""
+    """A base takes its recipe's name only with default values, and from nothing but an older build of itself; if it is
+    locked, which is for the last recipe's sake, not at all.
+    """
     holder = held.get(recipe.name)
-    return recipe.name if not recipe.set and (holder is None or _is_same_recipe(recipe, holder)) else ""
+    special = recipe.set or any(step.lock for step in recipe.steps)
+    return recipe.name if not special and (holder is None or _is_same_recipe(recipe, holder)) else ""
 
 
 def _taken_name(recipe: Recipe, wish: Wish, held: Mapping[str, Held]) -> str:

@@ -13,6 +13,7 @@ from treesmith.recipe.defaults import merged
 from treesmith.recipe.grammar import Base, Recipe, Settings, parse
 from treesmith.recipe.search import Found, find, folders, listing
 from treesmith.steps.lines import line_in
+from treesmith.steps.schema import Value
 
 _LARGEST = 1 << 20  # bytes; a recipe is written by hand
 
@@ -29,16 +30,20 @@ class Listed(NamedTuple):
 
 
 def chain(
-    reference: str, texts: Mapping[str, str] | None = None, search: Sequence[str] | None = None
+    reference: str,
+    texts: Mapping[str, str] | None = None,
+    search: Sequence[str] | None = None,
+    typed: Mapping[str, Value] | None = None,
 ) -> tuple[Recipe, ...]:
     """The recipe that `reference`, a name or a path, means, after those it is `from`, the first of them first.
 
-    texts: --set, for the recipe itself. Every recipe's arch is filled in. UsageError, NotFoundError.
+    texts: --set, for the recipe itself; typed: values for its variables that --set goes before. Every recipe's arch is
+    filled in. UsageError, NotFoundError.
     """
     places = folders() if search is None else tuple(search)
     found = find(reference, places)
     made: list[Recipe] = []
-    settings = Settings(texts=texts or {})
+    settings = Settings(typed=typed or {}, texts=texts or {})
     while True:
         recipe = parse(_text(found), found, settings)
         made.insert(0, recipe)

@@ -1,6 +1,8 @@
 """The kinds of steps. Each is a module with a schema, what it reads (`inputs`) and what it does (`run`)."""
 
+import hashlib
 import importlib
+import json
 from typing import Any, Protocol
 
 from treesmith.errors import NotFoundError
@@ -24,7 +26,12 @@ class Kind(Protocol):
         """What the step reads besides its options, which `gather` adds. Error: something it reads is missing."""
 
     def run(self, step: Step, room: Room) -> dict[str, Any]:
-        """Do it; what is returned (JSON) goes into the step's entry in the record."""
+        """Do it; what is returned (JSON) goes into the step's entry in the record. With `step.lock`: make just that."""
+
+    def loose(self, step: Step) -> str:
+        """Why what the step's lock says does not suffice to make it again exactly, or "". A kind may lack it: then
+        none of its steps can be locked.
+        """
 
 
 def kind(name: str) -> Kind:
@@ -65,7 +72,16 @@ def gather(step: Step, setting: Setting) -> Inputs:
         "step.network": step.network,
         "step.secrets": step.secrets,
     }
-    return Inputs({**own.facts, **common}, own.pinned)
+    if step.lock:
+        said = json.dumps(step.lock, sort_keys=True)
+        common["step.lock"] = hashlib.sha256(said.encode()).hexdigest()
+    return Inputs({**own.facts, **common}, own.pinned or bool(step.lock))
 
 
-__all__ = ["BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds"]
+def loose(step: Step) -> str:
+    """Why a locked step's lock does not suffice to make it again exactly, or ""."""
+    module = kind(step.kind)
+    return module.loose(step) if hasattr(module, "loose") else f"nothing holds what {step.kind} makes"
+
+
+__all__ = ["BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds", "loose"]

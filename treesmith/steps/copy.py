@@ -59,6 +59,10 @@ def _chosen(step: Step) -> list[tuple[str, str]]:
     return [entry for path, entry in named.items() if path in kept]
 
 
+def loose(step: Step) -> str:
+    return ""  # what it reads is in its inputs
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     source = host_path(step, "from")
     mode = int(step.text("mode"), 8) if step.text("mode") else None

@@ -56,7 +56,7 @@ def host_sources(etc: str) -> Iterator[Source]:
             if source := _one_line(line):
                 yield source
     for path in sorted(glob.glob(os.path.join(etc, "sources.list.d/*.sources"))):
-        for stanza in _stanzas(_text(path)):
+        for stanza in stanzas(_text(path)):
             if "deb" in stanza.get("types", "").split() and stanza.get("enabled", "yes").lower() not in ("no", "false"):
                 for uri in stanza.get("uris", "").split():
                     yield Source(uri, tuple(stanza.get("suites", "").split()))
@@ -74,7 +74,7 @@ def _one_line(line: str) -> Source | None:
     return Source(words[0], (words[1],)) if len(words) >= 2 else None
 
 
-def _stanzas(text: str) -> Iterator[Mapping[str, str]]:
+def stanzas(text: str) -> Iterator[Mapping[str, str]]:
     """deb822(5): fields by lower-case name, continuation lines joined."""
     fields: dict[str, str] = {}
     name = ""

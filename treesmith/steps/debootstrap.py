@@ -8,12 +8,14 @@ resolv.conf of the host's.
 
 import hashlib
 import os
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import apt
+from treesmith.steps import apt, debs
+from treesmith.steps.archives import LOCKED, keep_links, shelf, unlocked
 from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later
 from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.programs import driver
@@ -48,8 +50,8 @@ schema = Schema(
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
 # mmdebstrap's: emptying the cache; asking gpg whether it needs the keyring; /sys, which cannot be mounted beside the
-# host's network.
-_SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys")
+# host's network; removing the lists, before we have read where packages are from.
+_SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys", "cleanup/apt/lists")
 # Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards.
 _MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 # Ubuntu's, where base-files brings the links and provides usr-is-merged, which the hook takes for a package to install.
@@ -66,8 +68,10 @@ _REMOVED = (
 def inputs(step: Step, setting: Setting) -> Inputs:
     mirror = mirror_of(step)
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema)), "mirror.used": mirror}
-    if not step.is_on("trust"):
+    if not step.is_on("trust") and not (step.lock and _is_usual(step)):
         facts["keyring.used"] = digest_of(_keyring(step))
+    if step.lock:
+        return Inputs(facts, pinned=True)
     local = local_path(mirror)
     if local:
         release, *further = (_release(step, source) for source in sources(step))
@@ -77,13 +81,22 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(facts, pinned=bool(local))
 
 
+def loose(step: Step) -> str:
+    return unlocked(step)
+
+
 def mirror_of(step: Step) -> str:
     """A URL."""
+    if step.lock:
+        return str(step.lock.made["mirrors"][0])
     return url(step) if step.text("mirror") else host_mirror(step.text("suite"))
 
 
 def sources(step: Step) -> list[Source]:
     """Where the tree's packages come from, one suite each; the release itself is the first."""
+    if step.lock:
+        made = step.lock.made
+        return [Source(uri, (suite,)) for uri, suite in zip(made["mirrors"], made["suites"], strict=True)]
     mirror, suite = mirror_of(step), step.text("suite")
     return [Source(mirror, (suite,)), *(later(mirror, suite) if step.is_on("updates") else ())]
 
@@ -99,35 +112,85 @@ def _release(step: Step, source: Source) -> str:
     )
 
 
+def _is_usual(step: Step) -> bool:
+    """Whether the keyring is the distribution's own, which the tree's apt has and no lock has to hold."""
+    return not step.text("keyring")
+
+
 def _keyring(step: Step) -> str:
     return keyring_of(step, KEYRING, "debian-archive-keyring")
 
 
+class _From(NamedTuple):
+    """What the program makes the tree of."""
+
+    origins: list[Source]
+    keyring: str  # the host's path; "": taken unsigned
+    components: tuple[str, ...]
+    cache: str  # the host's folder
+    binds: list[Bind]
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
-    mirror, origins = mirror_of(step), sources(step)
-    keyring = "" if step.is_on("trust") else _keyring(step)
-    folders = {local_path(source.uri) for source in origins} - {""}
-    binds = [Bind(room.cache(f"debootstrap-{_trusted(mirror, keyring)}"), _CACHE)]
-    binds += [Bind(folder, folder, read_only=True) for folder in sorted(folders)]
-    if keyring:
-        binds.append(Bind(keyring, _inside(keyring), read_only=True))
-    room.say(f"{name} {version}: {step.text('suite')} from {mirror}")
-    if name == "mmdebstrap":
-        argv = _mmdebstrap(step, room, origins, keyring)
-        room.outside(argv, binds=binds, files=[_QUIET], mounts=True, what=name)
-    else:
-        # Else it tries mknod, which no user namespace allows.
-        env = {"container": "lxc"}
-        room.outside(_debootstrap(step, room, mirror, keyring), binds=binds, files=[_QUIET], env=env, what=name)
-        if len(origins) > 1:  # it knows of one suite only
-            with room.root() as root:
-                _tidy(step, root, origins, keyring)
-            apt.carry_out(step, room, ["dist-upgrade"], folders)
+    origins = sources(step)
+    keyring = "" if step.is_on("trust") else KEYRING if step.lock and _is_usual(step) else _keyring(step)
+    room.say(f"{name} {version}: {step.text('suite')} from {origins[0].uri}")
+    listed = (_by_lock if step.lock else _by_mirror)(step, room, name, origins, keyring)
     with room.root() as root:
         _tidy(step, root, origins, keyring)
         packages = inventory.debian(root)
-    return {"driver": f"{name} {version}", "mirrors": [source.uri for source in origins], "packages": packages}
+    archives = {package: one.archive for package, one in listed.items()}
+    return {
+        "driver": f"{name} {version}",
+        "mirrors": [source.uri for source in origins],
+        "suites": [source.suites[0] for source in origins],
+        "priorities": {package: one.priority for package, one in sorted(listed.items()) if one.priority != "optional"},
+        "packages": packages,
+        "archives": inventory.recorded(archives, packages),
+    }
+
+
+def _by_mirror(step: Step, room: Room, name: str, origins: list[Source], keyring: str) -> dict[str, debs.Listed]:
+    cache = room.cache(f"debootstrap-{_trusted(origins[0].uri, keyring)}")
+    folders = {local_path(source.uri) for source in origins} - {""}
+    binds = [Bind(folder, folder, read_only=True) for folder in sorted(folders)]
+    if keyring:
+        binds.append(Bind(keyring, _inside(keyring), read_only=True))
+    _bootstrap(step, room, name, _From(origins, keyring, step.texts("components"), cache, binds))
+    with room.root() as root:
+        packages = inventory.debian(root)
+        listed = debs.listed(root, [source.uri for source in origins], packages)
+    keep_links(room, cache, {debs.cached(package, packages[package]): one.archive for package, one in listed.items()})
+    if name == "debootstrap" and len(origins) > 1:  # it knows of one suite only
+        with room.root() as root:
+            _tidy(step, root, origins, keyring)
+        newer = apt.carry_out(step, room, ["dist-upgrade"], folders)
+        listed |= {package: debs.Listed(archive, "optional") for package, archive in newer.items()}
+    return listed
+
+
+def _by_lock(step: Step, room: Room, name: str, origins: list[Source], keyring: str) -> dict[str, debs.Listed]:
+    """From a repository of what the lock names, each verified by its digest."""
+    assert step.lock
+    priorities = {package: str(word) for package, word in step.lock.made.get("priorities", {}).items()}
+    suite = step.text("suite")
+    with shelf(step, room, debs.called) as shelves:
+        debs.repository(shelves, partial(room.outside, mounts=True), suite, room.arch, priorities)
+        local = Source(f"file://{LOCKED}", (suite,))
+        _bootstrap(step, room, name, _From([local], "", ("main",), shelves.own, [shelves.bind]))
+    return {
+        package: debs.Listed(archive, priorities.get(package, "optional")) for package, archive in step.archives.items()
+    }
+
+
+def _bootstrap(step: Step, room: Room, name: str, what: _From) -> None:
+    binds = [Bind(what.cache, _CACHE), *what.binds]
+    if name == "mmdebstrap":
+        room.outside(_mmdebstrap(step, room, what), binds=binds, files=[_QUIET], mounts=True, what=name)
+    else:
+        env = {"container": "lxc"}  # else it tries mknod, which no user namespace allows
+        room.outside(_debootstrap(step, room, what), binds=binds, files=[_QUIET], env=env, what=name)
 
 
 def _trusted(mirror: str, keyring: str) -> str:
@@ -140,18 +203,18 @@ def _inside(keyring: str) -> str:
     return f"/run/keyring{os.path.splitext(keyring)[1]}"
 
 
-def _debootstrap(step: Step, room: Room, mirror: str, keyring: str) -> list[str]:
-    argv = ["debootstrap", f"--arch={architecture(room.arch)}", f"--components={','.join(step.texts('components'))}"]
+def _debootstrap(step: Step, room: Room, what: _From) -> list[str]:
+    argv = ["debootstrap", f"--arch={architecture(room.arch)}", f"--components={','.join(what.components)}"]
     argv.append(f"--cache-dir={_CACHE}")
     if step.text("variant") != "important":  # which is what it does without being told
         argv.append(f"--variant={step.text('variant')}")
     if step.texts("include"):
         argv.append(f"--include={','.join(step.texts('include'))}")
-    argv += ["--force-check-gpg", f"--keyring={_inside(keyring)}"] if keyring else ["--no-check-gpg"]
-    return [*argv, step.text("suite"), "/target", mirror]
+    argv += ["--force-check-gpg", f"--keyring={_inside(what.keyring)}"] if what.keyring else ["--no-check-gpg"]
+    return [*argv, step.text("suite"), "/target", what.origins[0].uri]
 
 
-def _mmdebstrap(step: Step, room: Room, origins: list[Source], keyring: str) -> list[str]:
+def _mmdebstrap(step: Step, room: Room, what: _From) -> list[str]:
     """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
     archives = '"$1/var/cache/apt/archives"'
     argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
@@ -167,14 +230,14 @@ def _mmdebstrap(step: Step, room: Room, origins: list[Source], keyring: str) -> 
     # apt is "important" and in no variant for itself; debootstrap takes it along.
     argv.append(f"--include={','.join(('apt', *step.texts('include')))}")
     # mmdebstrap's own hooks for file:// leave a mount behind when they fail; copy:// needs none.
-    option = f"signed-by={_inside(keyring)}" if keyring else "trusted=yes"
-    lines = [line.replace(" file://", " copy://") for line in _lines(step, origins, f"[{option}] ")]
+    option = f"signed-by={_inside(what.keyring)}" if what.keyring else "trusted=yes"
+    lines = [line.replace(" file://", " copy://") for line in _lines(what.components, what.origins, f"[{option}] ")]
     return [*argv, step.text("suite"), "/target", *lines]
 
 
-def _lines(step: Step, origins: list[Source], option: str) -> list[str]:
+def _lines(components: tuple[str, ...], origins: list[Source], option: str) -> list[str]:
     """sources.list(5)"""
-    parts = " ".join(step.texts("components"))
+    parts = " ".join(components)
     return [f"deb {option}{source.uri} {source.suites[0]} {parts}" for source in origins]
 
 
@@ -192,4 +255,4 @@ def _tidy(step: Step, root: int, origins: list[Source], keyring: str) -> None:
             with open(keyring, "rb") as file:
                 layer.file(kept, file, Meta(0o644))
             option = f"[signed-by={kept}] "
-        layer.text("etc/apt/sources.list", "\n".join([*_lines(step, origins, option), ""]))
+        layer.text("etc/apt/sources.list", "\n".join([*_lines(step.texts("components"), origins, option), ""]))

@@ -65,6 +65,10 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(file_facts(path, f"file {step.text('source').rstrip('/')}"), pinned=not step.network)
 
 
+def loose(step: Step) -> str:
+    return "it has a network, and nothing says what it fetches" if step.network else ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     if step.is_on("package") and not room.ask(["/bin/sh", "-c", "command -v checkinstall || :"]):
         raise Error(

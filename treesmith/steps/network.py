@@ -32,8 +32,13 @@ class Outfit(NamedTuple):
 def outfit(caller: Mapping[str, str]) -> Outfit:
     """`caller`: the environment of treesmith's caller. A bundle it names that cannot be read is passed over."""
     env = {name: value for name, value in caller.items() if name.lower() in _PROXIES and value}
-    for path in (caller.get(name, "") for name in _NAMED_BY):
-        if path.startswith("/") and os.path.isfile(path):
-            with open(path, "rb") as file:
-                return Outfit({**env, **dict.fromkeys(_TOLD_BY, BUNDLE)}, ((BUNDLE, file.read()),))
+    if path := certificates(caller):
+        with open(path, "rb") as file:
+            return Outfit({**env, **dict.fromkeys(_TOLD_BY, BUNDLE)}, ((BUNDLE, file.read()),))
     return Outfit(env, ())
+
+
+def certificates(caller: Mapping[str, str]) -> str:
+    """The path of the bundle of certificates that the caller's own programs use, if a variable names one, else ""."""
+    named = (caller.get(name, "") for name in _NAMED_BY)
+    return next((path for path in named if path.startswith("/") and os.path.isfile(path)), "")

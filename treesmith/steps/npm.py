@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.sandbox.sandbox import Bind
+from treesmith.steps.archives import shelf
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -93,7 +95,18 @@ def _packages(step: Step) -> dict[str, dict[str, Any]]:
         raise step.error("package-lock.json lists no packages", "lock", hint=hint) from None
 
 
+def loose(step: Step) -> str:
+    assert step.lock
+    if not step.text("to"):
+        return "npm keeps no lock of what is for everybody: with `to` it goes into a folder, and there it does"
+    if named := step.lock.made.get("unpinned"):
+        return f"{', '.join(named)}: no SHA-512 holds it"
+    return "" if "archives" in step.lock.made else "what it fetched is not known"
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
+    if step.lock:
+        return _by_lock(step, room)
     env = {**_ENV, **_registry(step, room)}
     # npm holds what is in its cache against a lock's hashes; without them it believes it, so each recipe has its own.
     name = "npm" if _is_pinned(step) else f"npm-{step.recipe_digest}"
@@ -101,10 +114,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     to = step.text("to").rstrip("/")
     dev = [] if step.is_on("dev") else ["--omit=dev"]
     if step.text("lock"):
-        with room.root() as root, Layer(root) as layer:
-            for name, path in _locked(step):
-                with open(path, "rb") as file:
-                    layer.file(f"{to}/{name}", file, Meta(0o644))
+        _lay(step, room)
         room.inside(["npm", "ci", *dev], env=env, binds=binds, chdir=to or "/")
     elif to:
         with room.root() as root, Layer(root) as layer:
@@ -114,8 +124,47 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     else:
         room.inside(["npm", "install", "--global", *step.texts("packages")], env=env, binds=binds)
         return {"packages": inventory.node(room.ask(["npm", "ls", "--global", "--json"], env=env))}
+    return _made(step, room)
+
+
+def _lay(step: Step, room: Room) -> None:
+    """The lock, and what of the recipe's folder it names."""
+    with room.root() as root, Layer(root) as layer:
+        for name, path in _locked(step):
+            with open(path, "rb") as file:
+                layer.file(f"{step.text('to').rstrip('/')}/{name}", file, Meta(0o644))
+
+
+def _made(step: Step, room: Room) -> dict[str, Any]:
+    to = step.text("to").rstrip("/")
     with room.root() as root:
-        return {"packages": inventory.node(read(root, f"{to}/node_modules/.package-lock.json"))}
+        there = read(root, f"{to}/node_modules/.package-lock.json") or b"{}"
+        files = {} if step.text("lock") else {name: read(root, f"{to}/{name}").decode() for name in _FILES}
+    archives, unpinned = inventory.node_archives(there)
+    made = {"packages": inventory.node(there), "archives": inventory.recorded(archives, archives), "unpinned": unpinned}
+    return {**made, "files": files} if files else made
+
+
+def _by_lock(step: Step, room: Room) -> dict[str, Any]:
+    """npm ci, from a cache with what the lock names: npm looks there by digest before it asks a registry."""
+    assert step.lock
+    to = step.text("to").rstrip("/")
+    if step.text("lock"):
+        _lay(step, room)
+    else:
+        with room.root() as root, Layer(root) as layer:
+            for name in _FILES:
+                layer.text(f"{to}/{name}", step.lock.made["files"][name])
+    with shelf(step, room, lambda archive: archive.digest) as shelves:
+        for digest in os.listdir(shelves.archives):
+            algorithm, _, value = digest.partition(":")
+            path = os.path.join(shelves.own, "_cacache/content-v2", algorithm, value[:2], value[2:4], value[4:])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copyfile(os.path.join(shelves.archives, digest), path)
+        binds = [Bind(shelves.own, _ENV["npm_config_cache"])]
+        argv = ["npm", "ci", "--offline", *([] if step.is_on("dev") else ["--omit=dev"])]
+        room.inside(argv, env=_ENV, binds=binds, chdir=to or "/")
+    return _made(step, room)
 
 
 def _registry(step: Step, room: Room) -> dict[str, str]:

@@ -53,7 +53,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     transport, rest = _split(step)
     if "size" in step.options and step.integer("size") < 1:
         raise step.error("size must be 1 GiB or more", "size")
-    if transport == "oci":
+    if transport == "oci" and not step.lock:
         return Inputs({"image.digest": _layout(step, rest, setting.arch)[1]}, pinned=True)
     if transport == "docker" and not step.network:
         raise step.error("a registry needs a network", "image")
@@ -62,15 +62,25 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs({}, pinned=bool(_PINNED.fullmatch(step.text("image"))))
 
 
+def loose(step: Step) -> str:
+    return ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     transport, rest = _split(step)
     if transport == "oci":
-        folder, digest = _layout(step, rest, room.arch)
-        source = digest
+        folder = _path(step, rest.partition(":")[0])
+        source = digest = step.lock.made["manifest"] if step.lock else _layout(step, rest, room.arch)[1]
         layout = Layout(folder)
         image = layout.image(digest, room.arch)
     else:
         layout, image, source = _fetched(step, room, transport, rest)
+    if step.lock and list(image.diffs) != step.lock.made["layers"]:
+        raise Error(
+            f"{step.text('image')} is another image than the one that was locked",
+            f"it is {image.digest}, and {step.lock.made['manifest']} was locked",
+            f"only docker:// and oci: find an image by its digest; {transport} has what it has",
+        )
     allowance = Allowance(step.integer("size") << 30, _ENTRIES)
     limit = (step.integer("size") << 30) + 512 * _ENTRIES
 
@@ -155,6 +165,8 @@ def _of_registry(step: Step, room: Room, rest: str, own: Layout, folder: str, bl
     """The manifests are read as the registry has them, so that their digests can be checked; skopeo may convert its own
     copy. What they name is copied by digest: a tag may move meanwhile.
     """
+    if step.lock:
+        rest = f"{_TAGGED.sub('', rest.partition('@')[0])}@{step.lock.made['digest']}"
     pinned = _PINNED.fullmatch(f"docker://{rest}")
     name = _TAGGED.sub("", pinned["name"] if pinned else rest)
     asked = f"docker://{name}@{pinned['digest']}" if pinned else f"docker://{rest}"

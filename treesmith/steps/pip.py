@@ -7,6 +7,7 @@ from typing import Any
 
 from treesmith import inventory
 from treesmith.sandbox.sandbox import Bind
+from treesmith.steps.archives import LOCKED, shelf
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -30,6 +31,8 @@ schema = Schema(
 )
 
 _HERE = f"{PASSING}/requirements"
+_REPORT = "treesmith.json"
+_REPORTS = [22, 2]  # since when pip does
 _INDEX = f"{PASSING}/index"
 _ENV = {
     "PIP_CACHE_DIR": f"{PASSING}/pip",
@@ -84,30 +87,76 @@ def _requirements(step: Step) -> Iterator[tuple[str, str]]:
                 )
 
 
+def loose(step: Step) -> str:
+    assert step.lock
+    if "archives" not in step.lock.made:
+        return "what its pip fetched is not known: pip says so from 22.2 on"
+    if named := step.lock.made.get("unpinned"):
+        return f"{', '.join(named)}: neither a wheel nor by any digest; what builds one is fetched at the time"
+    return ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     venv = step.text("venv").rstrip("/")
-    env = {**_ENV, **_index(step, room)}
-    files = []
-    for name, path in _requirements(step):
-        with open(path, "rb") as file:
-            files.append((f"{_HERE}/{name}", file.read()))
-    # Setup scripts can write to the cache and pip believes what it finds there: each recipe has its own.
-    binds = [Bind(room.cache(f"pip-{step.recipe_digest}"), _ENV["PIP_CACHE_DIR"])]
-    if index := folder(step, "index"):
-        binds.append(Bind(index, _INDEX, read_only=True))
+    env = dict(_ENV)
     if venv:
         room.inside(["python3", "-m", "venv", venv], env=env)
         python = f"{venv}/bin/python"
     else:
         python = "python3"
         env["PIP_BREAK_SYSTEM_PACKAGES"] = "1"  # Debian's python3 says no to pip; whoever wrote the recipe said yes
-    argv = [python, "-m", "pip", "install"]
+    install = [python, "-m", "pip", "install"]
+    brought = _by_lock(step, room, install, env) if step.lock else _by_index(step, room, install, env)
+    return {"packages": inventory.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env)), **brought}
+
+
+def _by_index(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> dict[str, Any]:
+    files = []
+    for name, path in _requirements(step):
+        with open(path, "rb") as file:
+            files.append((f"{_HERE}/{name}", file.read()))
+    # Setup scripts can write to the cache and pip believes what it finds there: each recipe has its own.
+    cache = room.cache(f"pip-{step.recipe_digest}")
+    binds = [Bind(cache, _ENV["PIP_CACHE_DIR"])]
+    index = folder(step, "index")
+    if index:
+        binds.append(Bind(index, _INDEX, read_only=True))
+    env = {**env, **_index(step, room)}
     if step.is_on("hashes"):
-        argv.append("--require-hashes")
+        argv = [*argv, "--require-hashes"]
     if step.text("requirements"):
-        argv += ["-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
+        argv = [*argv, "-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
+    version = room.ask([argv[0], "-c", "import pip; print(pip.__version__)"], env=env)
+    reports = [int(part) if part.isdigit() else 0 for part in version.split(".")[:2]] >= _REPORTS
+    if reports:
+        argv = [*argv, "--report", f"{_ENV['PIP_CACHE_DIR']}/{_REPORT}"]
     room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files, what="pip install")
-    return {"packages": inventory.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env))}
+    if not reports:
+        return {}
+    with open(os.path.join(cache, _REPORT), "rb") as file:
+        brought = inventory.python_archives(file.read())
+    os.unlink(os.path.join(cache, _REPORT))
+    inside = f"file://{_INDEX}/"
+    archives = {
+        name: archive._replace(source=f"file://{index}/{archive.source.removeprefix(inside)}")
+        if archive.source.startswith(inside)
+        else archive
+        for name, archive in brought.archives.items()
+    }
+    return {"archives": inventory.recorded(archives, archives), "unpinned": brought.unpinned}
+
+
+def _by_lock(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> dict[str, Any]:
+    assert step.lock
+    lines = []
+    for archive in step.archives.values():
+        name, version = archive.file.split("-")[:2]  # binary distribution format: of a wheel
+        lines.append(f"{name}=={version} --hash={archive.digest}\n")
+    files = [(f"{_HERE}/locked.txt", "".join(lines).encode())]
+    argv = [*argv, "--no-index", "--no-deps", "--require-hashes", "--find-links", LOCKED, "-r", f"{_HERE}/locked.txt"]
+    with shelf(step, room) as shelves:
+        room.inside(argv, env=env, binds=[shelves.bind], files=files, what="pip install")
+    return {word: step.lock.made[word] for word in ("archives", "unpinned")}
 
 
 def _index(step: Step, room: Room) -> dict[str, str]:

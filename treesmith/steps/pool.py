@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_LINE = re.compile(r"'[^']*' (?P<name>[^/\s.][^/\s]*) \d+ SHA256:(?P<digest>[0-9a-f]{64})")
+_LINE = re.compile(r"'(?P<source>[^']*)' (?P<name>[^/\s.][^/\s]*) \d+ SHA256:(?P<digest>[0-9a-f]{64})")
 
 
 class Wanted(NamedTuple):
@@ -21,6 +21,7 @@ class Wanted(NamedTuple):
 
     name: str  # of the file, without a folder
     digest: str  # SHA-256, hex
+    source: str = ""  # its URL
 
     def fits(self, path: str) -> bool:
         """Whether `path`, links not followed, is the file that is wanted."""
@@ -37,7 +38,12 @@ class Wanted(NamedTuple):
 def wanted(uris: str) -> list[Wanted]:
     """What `apt-get --print-uris -oAcquire::ForceHash=SHA256` says it would fetch."""
     found = map(_LINE.fullmatch, uris.splitlines())
-    return [Wanted(line["name"], line["digest"]) for line in found if line]
+    return [Wanted(line["name"], line["digest"], _url(line["source"])) for line in found if line]
+
+
+def _url(said: str) -> str:
+    """With the // that apt leaves out of file:///."""
+    return re.sub("^file:/(?!/)", "file:///", said)
 
 
 def lend(pool: str, files: Iterable[Wanted], folder: str) -> None:

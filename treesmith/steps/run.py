@@ -26,6 +26,10 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs({}, pinned=not step.network)
 
 
+def loose(step: Step) -> str:
+    return "it has a network, and nothing says what it fetches" if step.network else ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     command = step.options["command"]
     argv = command if isinstance(command, tuple) else ("/bin/sh", "-e", "-c", str(command))

@@ -28,6 +28,10 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(file_facts(path, f"file {step.text('file')}"), pinned=not step.network)
 
 
+def loose(step: Step) -> str:
+    return "it has a network, and nothing says what it fetches" if step.network else ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     path = host_path(step, "file")
     with open(path, "rb") as file:

@@ -26,9 +26,11 @@ def local_path(mirror: str) -> str:
 
 
 def folder(step: Step, option: str) -> str:
-    """The absolute path of the host's folder that `option` names; "" for a URL, or nothing. Error: there is none."""
+    """The absolute path of the host's folder that `option` names; "" for a URL, nothing, or where a lock stands
+    for it. Error: there is none.
+    """
     given = step.text(option)
-    if not given or ("://" in given and not given.startswith("file://")):
+    if step.lock or not given or ("://" in given and not given.startswith("file://")):
         return ""
     path = given.removeprefix("file://")
     path = path if path.startswith("/") else host_path(step, option, path)

@@ -3,11 +3,19 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from treesmith.errors import UsageError
+from treesmith.inventory import Archive, archives
 from treesmith.steps.lines import line_in
 from treesmith.steps.schema import Value
+
+
+class Lock(NamedTuple):
+    """What a step is to make, and nothing else."""
+
+    epoch: int  # unix seconds: nothing in the tree may be younger
+    made: Mapping[str, Any]  # what run() of the locked build returned
 
 
 class Step(NamedTuple):
@@ -21,6 +29,7 @@ class Step(NamedTuple):
     env: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()  # names; the values are in no key, tree or record
     name: str = ""  # for messages; not in the key
+    lock: Lock | None = None
 
     @property
     def title(self) -> str:
@@ -31,6 +40,11 @@ class Step(NamedTuple):
     def recipe_digest(self) -> str:
         """16 hex digits for the recipe's path."""
         return hashlib.sha256(os.fsencode(self.recipe)).hexdigest()[:16]
+
+    @property
+    def archives(self) -> dict[str, Archive]:
+        """Those that its lock names, by package."""
+        return archives(self.lock.made) if self.lock else {}
 
     def text(self, option: str) -> str:
         """A string option, or ""."""

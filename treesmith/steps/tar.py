@@ -31,6 +31,10 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(file_facts(path, f"file {step.text('file')}"), pinned=True)
 
 
+def loose(step: Step) -> str:
+    return ""  # what it reads is in its inputs
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     digest = verified(step, "file")
     with room.root() as root, open(host_path(step, "file"), "rb") as file:

@@ -25,6 +25,7 @@ _ALL = (
         Option("refresh", "flag", "Run again every step that nothing pins."),
         Option("max-age", "int", "Run again unpinned steps older than this.", metavar="DAYS"),
         Option("secret", "many", "Hand a secret to the steps that ask for it.", metavar="NAME=FILE|env:VAR"),
+        Option("locked", "maybe", "Make exactly what the recipe's lock says, or another one.", metavar="[=FILE]"),
         Option("shell-on-failure", "flag", "Open a shell where a step failed."),
         DRY_RUN, Option("json", "flag", "With --dry-run: print JSON."),
         more='--dry-run --json: {"version": 1, "plans": [{"recipe", "tree", "actions": [{"verb", "recipe", '
@@ -36,6 +37,15 @@ _ALL = (
         Option("from-dockerfile", "text", "Print a recipe that makes the same as a Dockerfile.", metavar="FILE"),
         Option("schema", "flag", "Print a JSON Schema of recipes, for editors."), JSON, store=False,
         more='--json: {"version": 1, "recipes": [{"name", "description", "from", "path", "error"}]}.',
+    ),
+    Verb(
+        "lock", "Build", "lock", "Write down what a recipe's tree was made of, for build --locked.",
+        Argument("recipe", "one", "A recipe's name, or a path with a / or ending in .toml.", "recipes"),
+        Option("set", "many", "The values that the tree was built with.", metavar="VAR=VALUE"),
+        Option("name", "text", "The tree, if it is not called after its recipe.", metavar="NAME"),
+        Option("output", "text", "Write there, instead of NAME.lock beside the recipe.", metavar="FILE"),
+        more="The tree must be built as the recipe is now. Nothing is fetched. SOURCE_DATE_EPOCH, or when the tree was "
+        "built, is the time that nothing in a locked build is younger than.",
     ),
     Verb(
         "history", "Build", "history", "Show how a tree came to be.", TREE,

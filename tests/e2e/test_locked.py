@@ -1,0 +1,238 @@
+"""What was locked is made again exactly: later, elsewhere, after its sources have moved on; or it is an error."""
+
+import json
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from offline import deb, node, python
+from offline.debian import Debian, debian, hello
+from offline.server import serve
+from test_kinds import NODE, needs_npm, with_node
+from workshop import Heard, Workshop
+
+from treesmith.build import build, lock
+from treesmith.compare import differences, walk
+from treesmith.errors import Error
+from treesmith.plan import Wish
+from treesmith.store import Tree, create_store
+
+EPOCH = 1_750_000_000  # 2025-06-15
+DAY = EPOCH // 86400
+
+
+@pytest.fixture(scope="module")
+def repository() -> Debian:
+    return debian()
+
+
+@pytest.fixture(autouse=True)
+def another_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks are of a day long gone, so whatever has today's date shows."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
+
+
+class Elsewhere:
+    """Two workshops with the same recipes and repository, and stores of different backends."""
+
+    def __init__(self, folder: Path, repository: Debian) -> None:
+        self.repository = repository.copy(folder / "repo")
+        stores = (create_store(str(folder / backend), backend) for backend in ("overlay", "copy"))
+        self.here, self.there = (Workshop(store, folder / "recipes", self.repository) for store in stores)
+
+    def lock(self, path: Path) -> Path:
+        written = path.with_suffix(".lock")
+        written.write_text(lock(self.here.store, str(path)))
+        return written
+
+    def again(self, path: Path, shop: Workshop | None = None) -> Tree:
+        shop = shop or self.there
+        report = Heard()
+        tree, shop.plan = build(shop.store, str(path), report, wish=Wish(replace=True), locked="")
+        shop.heard = report.lines
+        return tree
+
+    def twice(self, path: Path) -> Tree:
+        """Locked in both stores, at other times: the same to the last byte."""
+        tree, began = self.again(path, self.here), time.time()
+        time.sleep(max(0, 1.1 - (time.time() - began)))
+        other = self.again(path)
+        with self.here.root(tree) as one, self.there.root(other) as two:
+            here, there = list(walk(one)), list(walk(two))
+        assert not [str(difference) for difference in differences(here, there)]
+        assert not [entry.path for entry in here if entry.mtime > EPOCH * 10**9]
+        return tree
+
+
+@pytest.fixture
+def both(tmp_path: Path, repository: Debian) -> Elsewhere:
+    return Elsewhere(tmp_path, repository)
+
+
+def dated(shop: Workshop, tree: Tree) -> list[str]:
+    """Files in which today is written."""
+    now = datetime.now(UTC)
+    words = [now.strftime(form).encode() for form in ("%Y-%m-%d", "%d %b %Y", "%b %d %H:")]
+    found = []
+    with shop.root(tree) as root:
+        for entry in walk(root, content=False):
+            if entry.type == "file" and 0 < entry.size < 1 << 20:
+                data = Path(f"/proc/self/fd/{root}", entry.path).read_bytes()
+                found += [entry.path for word in words if word in data]
+    return found
+
+
+@pytest.mark.parametrize("driver", ["mmdebstrap", "debootstrap"])
+def test_debian(both: Elsewhere, driver: str) -> None:
+    base = both.here.base(driver, 'include = ["hello"]\nupdates = true')
+    path = both.here.write(
+        f"""
+        from = "./{base.name}"
+        [[step]]
+        apt = ["daemon", "fond/bookworm"]
+        [[step]]
+        run = '''
+          useradd -m me; hello >/said
+          mkdir -p /var/log/x /var/cache/man /etc/ssh; date >/var/log/x/y; date >/var/cache/man/index
+          date >/etc/machine-id; date >/etc/ssh/ssh_host_rsa_key
+          echo "me:!:$(($(date +%s) / 86400)):0:99999:7:::" >/etc/shadow
+        '''
+        """,
+        "app",
+    )
+    deb.repository(both.repository.folder, [hello("1.5")], "bookworm-updates", "amd64", both.repository.key)
+    first = both.here.build(path)
+    sources = both.here.read(first, "/etc/apt/sources.list")
+    both.lock(path)
+    both.repository.publish(hello("2.0"), deb.Package("daemon", "9"))
+    shutil.rmtree(both.repository.folder / "dists")  # where a mirror moves on, old packages may stay: these do
+    tree = both.twice(path)
+    assert both.here.read(tree, "/said") == "hello from conf of 1.5\n" and not dated(both.here, tree)
+    assert f"me:!:{DAY}:" in both.here.read(tree, "/etc/shadow")
+    assert both.here.read(tree, "/etc/apt/sources.list") == sources
+    for recorded, again in zip(first.steps, tree.steps, strict=True):
+        assert again["made"] == recorded["made"] and again["pinned"]
+    there = both.here.entries(tree)
+    assert there["var/log/x/y"].size == there["etc/machine-id"].size == 0 and "var/cache/man/index" not in there
+    assert not [name for name in both.here.store.names() if name.startswith("base") and both.there.store.named(name)]
+    both.again(path)
+    assert both.there.verbs() == ["keep", "keep"]
+
+
+def test_archives_that_are_gone(both: Elsewhere, tmp_path: Path) -> None:
+    with serve(both.repository.folder, tmp_path / "asked") as server:
+        mirror = f"file://{both.repository.folder}"
+        text = both.here.base().read_text().replace(mirror, server.url)
+        path = both.here.write(text + '[[step]]\napt = ["hello"]\n', "app")
+        both.here.build(path)
+        written = both.lock(path)
+        hello_deb = next(both.repository.folder.glob("pool/hello_*"))
+        good = hello_deb.read_bytes()
+        hello_deb.write_bytes(good.replace(b"hello", b"EVIL!"))
+        with pytest.raises(Error) as caught:
+            both.again(path)
+        assert "apt: hello:amd64, as it was locked, is nowhere to be had" in caught.value.brief
+        assert f"{server.url}/pool/hello_1.0_amd64.deb: not what was locked" in caught.value.details
+        hello_deb.unlink()
+        with pytest.raises(Error) as caught:
+            both.again(path)
+        assert f"{server.url}/pool/hello_1.0_amd64.deb: HTTP Error 404" in caught.value.details
+        assert f"{both.there.store.path}/cache/archives/pool" in caught.value.details
+        assert not both.there.staged() and not list(Path(both.there.store.path, "cache/archives").glob("step"))
+    # Where it was built the downloads are kept, by their digest: nothing is asked for.
+    assert both.again(path, both.here).steps[-1]["made"]["packages"] == {"hello:amd64": "1.0"}
+    wrong = json.loads(written.read_text())
+    wrong["steps"][-1]["made"]["packages"]["hello:amd64"] = "1.1"
+    written.write_text(json.dumps(wrong))
+    with pytest.raises(Error, match=r"made something else than what was locked\n.*hello:amd64: 1.1 -> 1.0"):
+        both.again(path, both.here)
+
+
+def test_what_cannot_be_locked(both: Elsewhere) -> None:
+    both.here.folder.joinpath("file").write_text("one")
+    steps = '[[step]]\ncopy = { from = "file", to = "/file" }\n'
+    path = both.here.write(steps, "app")
+    with pytest.raises(Error, match="app is not built as its recipe is now"):
+        lock(both.here.store, str(path))
+    with pytest.raises(Error, match=r"no lock .*app.lock"):
+        both.again(path)
+    both.here.build(path)
+    written = both.lock(path)
+    both.twice(path)
+    both.here.folder.joinpath("file").write_text("two")
+    with pytest.raises(Error, match=r"app.lock is the lock of something else\n.*copy: file file changed"):
+        both.again(path)
+    path.write_text(steps + steps)
+    with pytest.raises(Error, match="there are 2 steps, there 1"):
+        both.again(path)
+    for text in ("", "[]", '{"version": 1}', "{" * 9999):
+        written.write_text(text)
+        with pytest.raises(Error, match="is no lock"):
+            both.again(path)
+
+
+@pytest.fixture
+def index(both: Elsewhere, tmp_path: Path) -> Path:
+    folder = tmp_path / "index"
+    python.wheel(
+        folder / "greet", "greet", "1.0", "version = '1.0'\nnames = frozenset('a b c d e f'.split())\n", ("six",)
+    )
+    python.wheel(folder / "six", "six", "1.16.0")
+    return python.index(folder)
+
+
+def test_pip(both: Elsewhere, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (both.here.folder / "requirements.txt").write_text("greet\n")
+    both.here.base()
+    path = both.here.write(
+        """
+        from = "./base-auto.toml"
+        [[step]]
+        apt = ["python3-pip"]
+        [[step]]
+        pip = { requirements = "requirements.txt" }
+        [[step]]
+        run = ["python3", "-c", "import greet, six; open('/said', 'w').write(greet.version)"]
+        """,
+        "app",
+    )
+    with serve(index, tmp_path / "asked") as server:
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        both.here.build(path)
+        made = json.loads(both.lock(path).read_text())["steps"][2]["made"]
+        assert made["archives"]["greet"]["source"] == f"{server.url}/greet/greet-1.0-py3-none-any.whl"
+        python.wheel(index / "greet", "greet", "2.0")
+        python.index(index)
+        tree = both.twice(path)
+    assert both.here.read(tree, "/said") == "1.0" and not dated(both.here, tree)
+    assert [path for path in both.here.entries(tree) if path.endswith("greet.cpython-311.pyc")]
+
+
+@needs_npm
+def test_npm(both: Elsewhere, tmp_path: Path) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    both.here.base()
+    tools = with_node(both.here)
+    with serve(folder, tmp_path / "asked") as server:
+        node.registry(folder, server.url, "greet", "1.0.0", node.tarball("greet", "1.0.0", NODE))
+        path = both.here.write(
+            f"""
+from = "./base-auto.toml"
+{tools}
+[[step]]
+npm = {{ packages = ["greet"], registry = "{server.url}", to = "/srv/web" }}
+[[step]]
+run = "/srv/web/node_modules/.bin/greet >/said"
+""",
+            "app",
+        )
+        both.here.build(path)
+        both.lock(path)
+        node.registry(folder, server.url, "greet", "2.0.0", node.tarball("greet", "2.0.0", "evil"))
+        tree = both.twice(path)
+    assert both.here.read(tree, "/said") == "hello from node\n" and not dated(both.here, tree)
+    made = tree.steps[-2]["made"]
+    assert made["packages"] == {"greet": "1.0.0"} and made["archives"]["greet"]["digest"].startswith("sha512:")
