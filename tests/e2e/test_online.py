@@ -196,8 +196,15 @@ def test_a_debian_package_is_built_cleanly(online: Command, tmp_path: Path) -> N
     )
     online("build", str(path))
     assert online("launch", "-q", "greeter", "--", "greet").stdout == "hello from a package\n"
-    wrong = online("launch", "-q", "--network", "none", "--bind", f"{result}:/source:ro", "debian-builder", status=1)
-    assert "/source has no .dsc and no debian/control" in wrong.stderr
+    for folder, says in (
+        (result / "none", "/source has no .dsc and no debian/control"),
+        (source, "there is no /result"),
+    ):
+        folder.mkdir(exist_ok=True)
+        wrong = online(
+            "launch", "-q", "--network", "none", "--bind", f"{folder}:/source:ro", "debian-builder", status=1
+        )
+        assert says in wrong.stderr
 
 
 def test_an_unknown_package_and_an_unreachable_mirror(online: Command, tmp_path: Path) -> None:
