@@ -42,8 +42,14 @@ def attempt(name: str, store: str) -> Tried:
 
 
 def chosen(tried: "Iterable[Tried]") -> "Tried | None":
-    """The first that works."""
-    return next((each for each in tried if each.traits), None)
+    """The first that works, of those whose roots can be id-mapped if there is one."""
+    working = [each for each in tried if each.traits]
+    return next((each for each in working if maps(each)), working[0] if working else None)
+
+
+def maps(tried: Tried) -> bool:
+    """Whether containers can have users of their own there. Without root they all have the same."""
+    return treesmith.ROOTLESS or bool(tried.traits and tried.traits.idmap)
 
 
 def missed(tried: "Iterable[Tried]", name: str) -> "Tried | None":

@@ -84,8 +84,6 @@ class Zfs:
                 self._destroy(self._root(source))
                 if new:
                     self._destroy_empty(self._parent)
-        if not self.traits.idmap:
-            raise _too_old()
         return self.traits
 
     def create(self, id: str, home: str) -> "Layout":
@@ -289,6 +287,6 @@ def version() -> str:
 
 
 def _too_old() -> Error:
-    return Error(
-        f"ZFS {version()} has no id-mapped mounts", "root in a container would be root outside", "ZFS 2.2 has them"
-    )
+    from treesmith.sandbox.sandbox import UNMAPPED
+
+    return Error(f"ZFS {version()} has no id-mapped mounts", "root in a container would be root outside", UNMAPPED)

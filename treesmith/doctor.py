@@ -9,7 +9,7 @@ from typing import Literal
 
 import treesmith
 from treesmith.backends import PREFERRED, btrfs, zfs
-from treesmith.backends.choose import Tried, attempt, chosen, missed
+from treesmith.backends.choose import Tried, attempt, chosen, maps, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
 from treesmith.launch.network import alone
@@ -19,7 +19,7 @@ from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NE
 from treesmith.linux.seccomp import Library
 from treesmith.run import output, run
 from treesmith.sandbox import cgroup, init
-from treesmith.sandbox.sandbox import Sandbox
+from treesmith.sandbox.sandbox import UNMAPPED, Sandbox
 from treesmith.sandbox.tools import Tools
 from treesmith.store import Store, open_store
 from treesmith.store.place import default_path
@@ -199,7 +199,8 @@ def _store(path: str) -> Iterator[Check]:
     for each in tried:
         if each.traits:
             kept = "works" if each.traits.keeps_links else "works; a hard link is split when it is written through"
-            yield Check(f"backend {each.name}", "ok", kept)
+            kept += "" if maps(each) else "; no id-mapped mounts"
+            yield Check(f"backend {each.name}", "ok" if maps(each) else "warn", kept)
         else:
             needed = store and store.backend.name == each.name
             yield Check(f"backend {each.name}", "fail" if needed else "no", each.why, each.advice)
@@ -207,7 +208,7 @@ def _store(path: str) -> Iterator[Check]:
         yield Check("id-mapped mounts", "no", "only root may have them, and no tree needs them here: --bind does")
         return
     mapped = any(each.traits and each.traits.idmap for each in tried)
-    advice = "" if mapped else "put the store on ext4, xfs or btrfs: --store DIR"
+    advice = "" if mapped else UNMAPPED
     yield Check("id-mapped mounts", "ok" if mapped else "fail", "work there" if mapped else "refused there", advice)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from treesmith import spec
 from treesmith.errors import UsageError
+from treesmith.sandbox.sandbox import COMMAND
 
 
 def test_nothing_said() -> None:
@@ -80,3 +81,34 @@ def test_nonsense(options: dict[str, Any]) -> None:
 
 def test_terminals() -> None:
     assert (spec.make({}, tty=True).tty, spec.make({}, pipe=True).tty) == (True, False)
+
+
+def test_without_ids_of_its_own() -> None:
+    made = spec.make({}, private_users="no")
+    assert (made.private_users, made.chroot, made.network, made.capabilities) == (False, False, "none", COMMAND)
+    assert spec.make({}, private_users="yes").private_users and spec.make({}, isolation="namespaces").private_users
+
+
+def test_a_chroot() -> None:
+    tree = {"user": "app", "network": "private", "ports": ["8080:80"]}
+    made = spec.make(tree, isolation="chroot")
+    assert (made.private_users, made.chroot, made.network, made.ports) == (False, True, "host", ())
+    assert (made.user, made.capabilities) == ("app", frozenset())
+    assert spec.make({"boot": True}, ("true",), user="app", isolation="chroot").chroot
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation": "chroot"}, {"isolation": "chroot", "user": "root"}, {"isolation": "chroot", "user": "0:5"},
+        {"isolation": "jail"}, {"private_users": "n"}, {"private_users": "no", "boot": True},
+        {"private_users": "no", "cap_add": ("NET_RAW",)}, {"private_users": "no", "seccomp": "off"},
+        {"private_users": "no", "bind": ("/a:/b:noidmap",)}, {"private_users": "no", "bind": ("/a:/b:ro,noidmap",)},
+        {"isolation": "chroot", "user": "app", "network": "private"}, {"isolation": "chroot", "boot": True},
+        {"isolation": "chroot", "user": "app", "hostname": "x"},
+        {"isolation": "chroot", "user": "app", "port": ("1:2",)},
+    ],
+)  # fmt: skip
+def test_what_does_not_go_without_them(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        spec.make({}, **options)

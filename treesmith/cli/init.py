@@ -1,6 +1,6 @@
 """init, and what is said wherever a store is made."""
 
-from treesmith.backends.choose import Tried, missed
+from treesmith.backends.choose import Tried, maps, missed
 from treesmith.store import Store, create_store
 from treesmith.ui import listing
 from treesmith.verbs.declare import Asked
@@ -34,6 +34,8 @@ def _row(tried: Tried, store: Store, named: bool) -> listing.Row:
     if not tried.traits:
         return tried.name, listing.Styled("no", listing.DIM), tried.why
     why = "" if tried.traits.keeps_links else "a hard link is split when it is written through"
+    if not maps(tried):
+        why = "no id-mapped mounts: launches there need --private-users no"
     if tried.name == store.backend.name:
         reason = "asked for" if named else "chosen: the first that works"
         why = f"{reason}; {why}" if why else reason

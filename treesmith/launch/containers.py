@@ -51,6 +51,7 @@ class Record:
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
             "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,
             "nests": sandbox.nests, "no_new_privs": sandbox.no_new_privs, "no_suid": sandbox.no_suid,
+            "network": sandbox.network, "private_users": sandbox.private_users, "chroot": sandbox.chroot,
         }  # fmt: skip
         self._write()
 

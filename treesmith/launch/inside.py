@@ -22,6 +22,8 @@ def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", vie
         env["TERM"] = os.environ.get("TERM", "linux") if not spec.boot or os.isatty(1) else "dumb"
     for key in spec.ignored if not spec.quiet else ():
         sys.stderr.write(f"treesmith: {tree.title}: {key} is not kept yet\n")
+    if not (spec.private_users or spec.chroot or spec.quiet):
+        sys.stderr.write(f"treesmith: {tree.title}: root inside is this machine's root\n")
     return Sandbox(
         view,
         spec.command,
@@ -38,7 +40,10 @@ def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", vie
         limits=spec.limits,
         capabilities=spec.capabilities,
         boot=spec.boot,
+        private_users=spec.private_users,
+        chroot=spec.chroot,
         filtered=spec.filtered,
+        no_new_privs=spec.chroot,
         nests=spec.boot,
         no_suid=spec.no_suid,
         read_only=spec.read_only,
@@ -54,6 +59,8 @@ def _resolver() -> "tuple[tuple[str, bytes], ...]":
 
 
 def hostname(tree: "Tree", spec: "Spec") -> str:
+    if spec.chroot:
+        return os.uname().nodename
     return spec.hostname or (tree.name or tree.id).partition("@")[0]
 
 

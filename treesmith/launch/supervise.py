@@ -237,6 +237,7 @@ def join(record: "dict[str, Any]", spec: "Spec") -> int:
             spec.command, env=env, user=spec.user, chdir=spec.chdir,
             capabilities=frozenset(bounds["capabilities"]), filtered=bounds.get("filtered", True),
             nests=bounds["nests"], no_new_privs=bounds["no_new_privs"], no_suid=bounds["no_suid"],
+            network=bounds["network"], private_users=bounds["private_users"], chroot=bounds["chroot"],
             tty=size(0 if os.isatty(0) else 1) if tty else None,
         )  # fmt: skip
         pid, grouped = record["pid"], bool(record["cgroup"])

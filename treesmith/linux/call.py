@@ -13,15 +13,18 @@ _MACHINES = {
     "x86_64": {
         "ioctl": 16, "pivot_root": 155, "prctl": 157, "mount": 165, "umount2": 166, "sethostname": 170,
         "unshare": 272, "setns": 308, "syncfs": 306, "renameat2": 316, "seccomp": 317, "keyctl": 250, "bpf": 321,
+        "capset": 126,
     },
     "aarch64": {
         "ioctl": 29, "pivot_root": 41, "prctl": 167, "mount": 40, "umount2": 39, "sethostname": 161,
         "unshare": 97, "setns": 268, "syncfs": 267, "renameat2": 276, "seccomp": 277, "keyctl": 219, "bpf": 280,
+        "capset": 91,
     },
 }  # fmt: skip
 _EVERYWHERE = {
     "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
+    "landlock_create_ruleset": 444, "landlock_restrict_self": 446,
 }  # fmt: skip
 
 machine = os.uname().machine

@@ -9,6 +9,7 @@ NEWUSER, NEWPID, NEWNET = 1 << 28, 1 << 29, 1 << 30
 NEWTIME = 0x80  # not for clone(2)
 _INTO_CGROUP = 1 << 33
 _SIGCHLD = 17
+_CAPABILITY_VERSION_3 = 0x20080522
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 38, 36
 PR_CAPBSET_READ = 23
@@ -36,6 +37,15 @@ def setns(fd: int, flags: int = 0) -> None:
 
 def prctl(option: int, value: int = 0) -> int:
     return syscall("prctl", option, value, what=f"prctl {option} {value}")
+
+
+def clear_inheritable() -> None:
+    """Keep what this process may do, and hand none of it on: what is inheritable is what a program that root executes
+    gets beyond the bounding set (capabilities(7), capset(2)). A new user namespace begins without any."""
+    with open("/proc/self/status") as file:
+        held = next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm:"))
+    halves = (held & 0xFFFFFFFF, held >> 32)
+    syscall("capset", packed(4, _CAPABILITY_VERSION_3, 0), b"".join(packed(4, half, half, 0) for half in halves))
 
 
 def began(pid: int) -> str:

@@ -68,12 +68,13 @@ def run(child: Child) -> None:
 
 def _become(child: Child) -> None:
     sandbox = child.sandbox
-    privileges.become_root()
+    privileges.become_root(sandbox.private_users)
     if sandbox.network != "host":
         loopback.up()
     if sandbox.link:
         sandbox.link.configure()
-    sethostname(sandbox.hostname)
+    if not sandbox.chroot:
+        sethostname(sandbox.hostname)
     emulated = command.emulates()
     made = Made()
     try:
@@ -108,6 +109,7 @@ def ready(
     notify: "_socket.socket | None" = None,
 ) -> "tuple[str, list[str], dict[str, str]]":
     """Give up what the command may not have, and ask the parent whether to go on: what to execute, and with what."""
+    privileges.check(sandbox, account)
     os.setsid()
     if terminal and not sandbox.boot:  # an init's terminal is whose getty takes it
         pty.control(terminal[1])

@@ -192,8 +192,8 @@ def _become(
     executable: int,
 ) -> None:
     emulated = command.emulates()
-    setns(pidfd, _OTHERS)
-    privileges.become_root()
+    setns(pidfd, _OTHERS if sandbox.private_users else _OTHERS & ~NEWUSER)  # our own user namespace is EINVAL
+    privileges.become_root(sandbox.private_users)
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     account = user.look_up(root, sandbox.user)
     terminal = _terminal(root, sandbox.tty) if sandbox.tty else None

@@ -5,12 +5,14 @@ import os
 
 from treesmith.errors import Error
 from treesmith.ids import COUNT
+from treesmith.linux import landlock
 from treesmith.linux.call import syscall
 from treesmith.linux.process import (
     PR_CAPBSET_DROP,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    clear_inheritable,
     prctl,
 )  # fmt: skip
 
@@ -22,13 +24,17 @@ if TYPE_CHECKING:
 
 _JOIN_SESSION_KEYRING = 1
 _SIGKILL = 9
+_HIGHEST = 0xFFFFFFFE  # one more would be -1, which to setresuid(2) means "as it was"
 
 
-def become_root() -> None:
-    """Of the user namespace, as soon as it has maps. Before, creating any file is EOVERFLOW."""
+def become_root(private_users: bool) -> None:
+    """Of the user namespace, as soon as it has maps. Before, creating any file is EOVERFLOW. Without a new one: of the
+    host, with whatever our caller has left us."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    if not private_users:
+        clear_inheritable()
     prctl(PR_SET_DUMPABLE, 0)
     os.umask(0o022)
     try:
@@ -36,6 +42,20 @@ def become_root() -> None:
     except OSError as error:
         if error.errno != errno.ENOSYS:  # a kernel without keys
             raise
+
+
+def check(sandbox: "Sandbox", account: "Account") -> None:
+    """Error: there are no such ids; or, of a `chroot`, one of them is root's."""
+    wanted, name = (account.uid, account.gid, *account.groups), f"{account.uid}:{account.gid}"
+    highest = COUNT - 1 if sandbox.private_users else _HIGHEST
+    if max(wanted) > highest:
+        raise Error(f"user {name} cannot be", f"a sandbox has the ids 0 to {highest}")
+    if sandbox.chroot and not all(wanted):
+        raise Error(
+            f"--isolation chroot does not run as {name}",
+            "root leaves a chroot as it likes" if not account.uid else "group 0 is the host's root's",
+            "--user of one who is not root, nor in its group: a name, or UID:GID",
+        )
 
 
 def give_up(sandbox: "Sandbox", filters: "Filters", account: "Account") -> None:
@@ -50,15 +70,12 @@ def give_up(sandbox: "Sandbox", filters: "Filters", account: "Account") -> None:
                 raise
             break
         capability += 1
+    if sandbox.network == "host":
+        landlock.shut_in(landlock.ABSTRACT_UNIX_SOCKET)  # they belong to the network: CVE-2020-15257
     filters.load()
-    try:
-        os.setgroups(account.groups)
-        os.setresgid(account.gid, account.gid, account.gid)
-        os.setresuid(account.uid, account.uid, account.uid)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise Error(f"user {account.uid}:{account.gid} cannot be", f"a sandbox has the ids 0 to {COUNT - 1}") from error
+    os.setgroups(account.groups)
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)
     if sandbox.no_new_privs:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)

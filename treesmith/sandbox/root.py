@@ -54,16 +54,20 @@ class Root:
     def __init__(self, sandbox: "Sandbox", brought: Brought, made: Made) -> None:
         """`made`: what is to be gone from the tree afterwards, also where this fails. Folders that every system has,
         as /proc and /run, are not among it: the tree may count on them by then."""
+        if not sandbox.private_users:
+            _part_from_the_host()
         self.scratch = _scratch()
         usual = Made()
         self.fd = self._attached(sandbox.view, "0")
         proc = self._own("proc", new_mount("proc", NOSUID | NODEV | NOEXEC))
         attributes = RDONLY | NOSUID | NODEV | NOEXEC
         sysfs = self._own("sys", new_mount("sysfs", attributes) if brought.sysfs < 0 else brought.sysfs)
-        move_mount(new_mount("cgroup2", NOSUID | NODEV | NOEXEC), sysfs, "fs/cgroup")
+        # Its limits are files there, and belong to the host's root.
+        own = 0 if sandbox.private_users else RDONLY
+        move_mount(new_mount("cgroup2", own | NOSUID | NODEV | NOEXEC), sysfs, "fs/cgroup")
         self.dev = self._own("dev", dev.make())
         self.pts = dev.fill(self.dev)
-        masks.protect(self.scratch, proc, sysfs)
+        masks.protect(self.scratch, proc, sysfs, sandbox.private_users)
         for number, (view, path) in enumerate(sandbox.views, 1):
             root = self._attached(view, str(number))
             attach(root, self.fd, path, True, usual)
@@ -77,8 +81,8 @@ class Root:
         for path, mount, whose in sorted(mounts, key=_depth):  # what lies in another's place comes after it
             attach(mount, self.fd, path, os.fstat(mount).st_mode & 0o170000 == 0o040000, whose)
         self._files([*brought.files, *(item for item in sandbox.defaults if self._lacks(item[0]))], made)
-        if sandbox.read_only:
-            set_attributes(self.fd, RDONLY)
+        if sandbox.read_only or sandbox.chroot:
+            set_attributes(self.fd, (RDONLY if sandbox.read_only else 0) | (NOSUID if sandbox.chroot else 0))
         # A view may come from a shared mount: what is mounted below it inside must not show up outside.
         set_attributes(self.fd, 0, propagation=PRIVATE, recursive=True)
 
@@ -169,6 +173,13 @@ def _tmpfs(path: str, size: str) -> int:
 
 def _depth(mount: "tuple[str, int, Made]") -> int:
     return len(mount[0].strip("/").split("/"))
+
+
+def _part_from_the_host() -> None:
+    """Mounts that are copied into a new user namespace hand nothing back; others do, where they are shared."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    set_attributes(root, 0, propagation=PRIVATE, recursive=True)
+    os.close(root)
 
 
 def _scratch() -> int:

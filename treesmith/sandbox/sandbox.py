@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# What to do where a root cannot be id-mapped.
+UNMAPPED = (
+    "keep the store on ext4, xfs, btrfs or ZFS 2.2; or launch --private-users no, where root inside is the host's root"
+)
+
 NET_ADMIN, SYS_ADMIN, SETFCAP = 12, 21, 31
 
 # capabilities(7). CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP
@@ -58,9 +63,9 @@ class Sandbox:
     """What a program gets. Paths inside are absolute; where nothing is at a mount's target, it is made in the root."""
 
     __slots__ = (
-        "binds", "boot", "capabilities", "chdir", "command", "defaults", "env", "files", "filtered", "furnish",
-        "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync", "read_only", "tmpfs",
-        "tree", "tty", "user", "view", "views",
+        "binds", "boot", "capabilities", "chdir", "chroot", "command", "defaults", "env", "files", "filtered",
+        "furnish", "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync",
+        "private_users", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +88,8 @@ class Sandbox:
         limits: "Limits | None" = None,
         capabilities: "frozenset[int]" = COMMAND,
         boot: bool = False,
+        private_users: bool = True,
+        chroot: bool = False,
         filtered: bool = True,
         nests: bool = False,
         read_only: bool = False,
@@ -109,6 +116,8 @@ class Sandbox:
         self.limits = limits
         self.capabilities = capabilities  # the bounding set
         self.boot = boot  # the command is an init: it is the first process itself, its terminal the console
+        self.private_users = private_users  # else ids inside are the host's, and so is root: see `masks`
+        self.chroot = chroot  # a plain user, never root, and the host name is the host's; without private users only
         self.filtered = filtered  # system calls, by `policy`
         self.nests = nests  # user namespaces may be made inside
         self.read_only = read_only

@@ -20,14 +20,15 @@ from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.point import AT_ONCE
 from treesmith.sandbox.process import Process
 from treesmith.sandbox.root import Brought
-from treesmith.sandbox.sandbox import SYS_ADMIN
+from treesmith.sandbox.sandbox import SYS_ADMIN, UNMAPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.enforce import Place
     from treesmith.sandbox.sandbox import Bind, Sandbox
+    from treesmith.sandbox.view import View
 
-_NAMESPACES = NEWUSER | NEWNS | NEWPID | NEWIPC | NEWUTS | NEWCGROUP
+_NAMESPACES = NEWNS | NEWPID | NEWIPC | NEWCGROUP
 
 
 def start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None" = None) -> Process:
@@ -56,9 +57,10 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         binary = opened.keep(-1 if sandbox.boot else init.find())
         memory = opened.keep(hop.open() if sandbox.boot else init.memory("init"))
         allowed = filters.find(sandbox)
-        process.ids = ids.allocate()
+        process.ids = ids.allocate()  # without private users it is only the slot that counts
+        owner = process.ids.first if sandbox.private_users else 0
         limited = _place(process, sandbox)
-        leaf = opened.keep(_cgroup(process, sandbox.tree, limited))
+        leaf = opened.keep(_cgroup(process, owner, sandbox.tree, limited))
         controlled = treesmith.ROOTLESS or (leaf >= 0 and devices.control(leaf))  # a user's trees have no devices
         if not controlled and SYS_ADMIN in sandbox.capabilities and not sandbox.views:
             raise Error(
@@ -73,9 +75,10 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         for fd in stdio or ():
             if os.fstat(fd).st_mode & 0o170000 == 0o010000:
-                os.fchown(fd, process.ids.first, process.ids.first)
+                os.fchown(fd, owner, owner)
         given = child.Child(sandbox, brought, stdio, theirs, memory, allowed)
         flags = _NAMESPACES | (NEWNET if sandbox.network != "host" else 0)
+        flags |= (NEWUSER if sandbox.private_users else 0) | (NEWUTS if not sandbox.chroot else 0)
         process.pid = clone3(flags, leaf if leaf >= 0 else None)
         if not process.pid:
             ours.close()
@@ -85,7 +88,8 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         _note(process, sandbox.tree)
         if limited:
             limited.join(process.pid)
-        _map(sandbox, process, brought.binds)
+        if sandbox.private_users:
+            _map(sandbox, process, brought.binds)
         if sandbox.link:
             sandbox.link.connect(process.pid)
         ours.send(child.GO)
@@ -123,7 +127,7 @@ def _place(process: Process, sandbox: "Sandbox") -> "Place | None":
     return enforce.place(process.ids.slot, sandbox.limits)
 
 
-def _cgroup(process: Process, tree: str, limited: "Place | None") -> int:
+def _cgroup(process: Process, owner: int, tree: str, limited: "Place | None") -> int:
     assert process.ids
     place = limited.path if limited else cgroup.place(process.ids.slot)
     process.folders = sorted(set(limited.folders.values())) if limited else []
@@ -134,7 +138,7 @@ def _cgroup(process: Process, tree: str, limited: "Place | None") -> int:
             limited.make()
         return -1
     process.cgroup = cgroup.base() + place
-    leaf = cgroup.make(process.cgroup, process.ids.first)
+    leaf = cgroup.make(process.cgroup, owner)
     if leaf < 0:
         process.cgroup = ""
     if limited:
@@ -186,13 +190,22 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
     userns = os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for view in (sandbox.view, *(view for view, _ in sandbox.views)) if not treesmith.ROOTLESS else ():
-            view.idmap(userns)
+            _idmap_root(view, userns)
         for bind, mount in binds:
             # Who may mount inside makes a read-only bind writable again: that must not be as the host's root.
             if bind.idmap and not (bind.read_only and SYS_ADMIN in sandbox.capabilities):
                 _idmap_bind(bind, mount, userns)
     finally:
         os.close(userns)
+
+
+def _idmap_root(view: "View", userns: int) -> None:
+    try:
+        view.idmap(userns)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Error("the tree cannot be id-mapped", "its filesystem has no id-mapped mounts", UNMAPPED) from error
 
 
 def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:

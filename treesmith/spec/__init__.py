@@ -31,9 +31,9 @@ class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "boot", "capabilities", "chdir", "command", "detach", "env", "ephemeral", "filtered", "hostname",
-        "ignored", "limits", "name", "network", "no_suid", "ports", "quiet", "read_only", "stop_signal", "tmpfs",
-        "tty", "user",
+        "binds", "boot", "capabilities", "chdir", "chroot", "command", "detach", "env", "ephemeral", "filtered",
+        "hostname", "ignored", "limits", "name", "network", "no_suid", "ports", "private_users", "quiet", "read_only",
+        "stop_signal", "tmpfs", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,6 +48,8 @@ class Spec:
         self.tmpfs: tuple[tuple[str, str], ...] = ()  # path, size; "" is the kernel's own limit
         self.boot = False  # the command is an init
         self.capabilities = COMMAND
+        self.private_users = True  # else ids inside are the host's
+        self.chroot = False  # nothing but mounts and processes is its own; its user is not root
         self.ephemeral = False
         self.filtered = True  # system calls
         self.limits: Limits | None = None
@@ -75,6 +77,8 @@ def make(
     hostname: str = "",
     network: str = "",
     seccomp: str = "",
+    isolation: str = "",
+    private_users: str = "",
     memory: str = "",
     cpus: str = "",
     cpuset: str = "",
@@ -117,7 +121,13 @@ def make(
         from treesmith.sandbox import limits  # who has none does not pay for it
 
         spec.limits = limits.read(defaults, memory, cpus, cpuset, pids, io_weight)
-    _confine(spec, tuple(cap_add), tuple(cap_drop))
+    add = tuple(cap_add)
+    _confine(spec, add, tuple(cap_drop))
+    if isolation or private_users:
+        from treesmith.spec.isolation import loosen  # who has the default does not pay for it
+
+        asked = {"boot": spec.boot, "--cap-add": add, "--network": network, "--hostname": hostname}
+        loosen(spec, isolation, private_users, asked)
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     if "stop-signal" in defaults or not spec.boot:
         spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
