@@ -42,7 +42,7 @@ def test_the_tree_is_heard_and_a_flag_counts_more() -> None:
         *(("memory", text) for text in ("1", "x", "1.5G", "-1M", "M", "5KB", "1000000000T", "²M")),
         *(("cpus", text) for text in ("0", "-1", "x", ".", "1.2.3", "1e3", "inf", "99999")),
         *(("cpuset", text) for text in ("a", "1-", "-1", "3-1", "1,,2", "99999", "0 1")),
-        *(("pids", text) for text in ("0", "-1", "x", "1.5", "99999999")),
+        *(("pids", text) for text in ("0", "1", "-1", "x", "1.5", "99999999")),
         *(("io_weight", text) for text in ("0", "1001", "x")),
     ],
 )

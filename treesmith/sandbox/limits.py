@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LEAST_MEMORY = 1 << 20  # with less nothing starts
+_LEAST_PIDS = 2  # the first process, and the command
 
 
 class Limits:
@@ -43,8 +44,8 @@ def read(defaults: "dict[str, Any]", memory: str, cpus: str, cpuset: str, pids: 
         _size(memory or str(defaults.get("memory", ""))),
         _processors(cpus or str(defaults.get("cpus", ""))),
         _list(cpuset),
-        _number("--pids", pids or str(defaults.get("pids", "")), 1 << 22),
-        _number("--io-weight", io_weight, 1000),
+        _number("--pids", pids or str(defaults.get("pids", "")), _LEAST_PIDS, 1 << 22),
+        _number("--io-weight", io_weight, 1, 1000),
     )
 
 
@@ -89,9 +90,9 @@ def members(text: str) -> "frozenset[int]":
     return frozenset(found)
 
 
-def _number(flag: str, text: str, most: int) -> int:
+def _number(flag: str, text: str, least: int, most: int) -> int:
     if not text:
         return 0
-    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not 0 < int(text) <= most:
-        raise UsageError(f"{flag} {text}: not understood", f"a number from 1 to {most}")
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
+        raise UsageError(f"{flag} {text}: not understood", f"a number from {least} to {most}")
     return int(text)
