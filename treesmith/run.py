@@ -1,6 +1,7 @@
 """The one way to start an outside program while building: in a sandbox, its output to a log and, by lines, to whoever
 looks on."""
 
+import errno
 import os
 import select
 
@@ -109,11 +110,19 @@ def _follow(
         data = os.read(reader, 65536)
         if not data:
             break
-        rest = data
-        while rest:
-            rest = rest[os.write(log, rest) :]
+        _keep(log, data)
         lines.take(data)
     lines.end()
+
+
+def _keep(log: int, data: bytes) -> None:
+    """As far as there is room: whose output this is finds out by itself that there is none, and says so last."""
+    try:
+        while data:
+            data = data[os.write(log, data) :]
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
 
 
 def hosted(argv: "tuple[str, ...]", environment: "dict[str, str]", log: int, on_line: "Callable[[str], None]") -> bytes:

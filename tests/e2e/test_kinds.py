@@ -175,7 +175,7 @@ def test_a_mirror_that_moved_on_is_noticed(alone: Workshop) -> None:
     assert alone.verbs() == ["keep"]
     alone.debian.publish(hello("2.0"))
     alone.build(alone.base())
-    assert alone.verbs() == ["make"] and alone.plan and "mirror.release" in alone.plan.actions[0].reason
+    assert alone.verbs() == ["make"] and alone.plan and "mirror.lists" in alone.plan.actions[0].reason
 
 
 # apt

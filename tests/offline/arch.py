@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,9 +55,9 @@ class Arch:
         shutil.copytree(self.folder, to, symlinks=True)
         return Arch(to, self.keyring)
 
-    def add(self, *packages: Path) -> None:
+    def add(self, *packages: Path, name: str = "core") -> None:
         """Write packages into the list of contents."""
-        subprocess.run(["repo-add", "-q", str(self.folder / "core.db.tar.gz"), *map(str, packages)], check=True)
+        subprocess.run(["repo-add", "-q", str(self.folder / f"{name}.db.tar.gz"), *map(str, packages)], check=True)
 
 
 def arch() -> Arch:
@@ -75,15 +75,23 @@ def arch() -> Arch:
     return Arch(home / "repo", home / "key.gpg")
 
 
-def _make(making: Path) -> None:
+def vendor(folder: Path) -> Arch:
+    """A repository of one small package, for what `arch` has, with a key of its own."""
+    folder.mkdir()
+    return _make(folder, "vendor", [Package("extra", {}, ("busybox",))])
+
+
+def _make(making: Path, name: str = "core", packages: Sequence[Package] = PACKAGES) -> Arch:
     key = Key(making / "gpg")
     key.export(making / "key.gpg")
     repo = making / "repo"
     repo.mkdir()
-    made = [_package(package, making / package.name, repo) for package in PACKAGES]
+    made = [_package(package, making / package.name, repo) for package in packages]
     for path in made:
         key.detach(path)
-    Arch(repo, making / "key.gpg").add(*made)
+    arch = Arch(repo, making / "key.gpg")
+    arch.add(*made, name=name)
+    return arch
 
 
 def _package(package: Package, root: Path, repo: Path) -> Path:

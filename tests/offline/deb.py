@@ -131,11 +131,25 @@ def _stanza(fields: Mapping[str, str]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in fields.items())
 
 
-def repository(folder: Path, packages: Iterable[Package], suite: str, architecture: str, key: "Key") -> None:
-    """Write a repository of one component, `main`, and sign it."""
+def repository(
+    folder: Path, packages: Iterable[Package], suite: str, architecture: str, key: "Key", fields: Mapping[str, str] = {}
+) -> None:
+    """Write a repository of one component, `main`, and sign it. fields: more of its Release."""
+    index = _pool(folder, packages, architecture)
+    _release(folder / "dists" / suite, f"main/binary-{architecture}", index, {
+        "Suite": suite, "Codename": suite, "Architectures": architecture, "Components": "main", **fields,
+    }, key)  # fmt: skip
+
+
+def flat(folder: Path, packages: Iterable[Package], architecture: str, key: "Key") -> None:
+    """Write a repository without suites and components, and sign it."""
+    _release(folder, ".", _pool(folder, packages, architecture), {}, key)
+
+
+def _pool(folder: Path, packages: Iterable[Package], architecture: str) -> bytes:
+    """Write the packages; their list."""
     listed = []
-    pool = folder / "pool"
-    pool.mkdir(parents=True, exist_ok=True)
+    (folder / "pool").mkdir(parents=True, exist_ok=True)
     for package in packages:
         data = archive(package, architecture)
         name = f"pool/{package.name}_{package.version}_{architecture}.deb"
@@ -143,21 +157,18 @@ def repository(folder: Path, packages: Iterable[Package], suite: str, architectu
         fields = _fields(package, architecture)
         fields |= {"Filename": name, "Size": str(len(data)), "SHA256": hashlib.sha256(data).hexdigest()}
         listed.append(_stanza(fields))
-    index = "\n".join(listed).encode()
-    dists = folder / "dists" / suite
-    binary = dists / "main" / f"binary-{architecture}"
-    binary.mkdir(parents=True, exist_ok=True)
+    return "\n".join(listed).encode()
+
+
+def _release(folder: Path, below: str, index: bytes, fields: Mapping[str, str], key: "Key") -> None:
+    (folder / below).mkdir(parents=True, exist_ok=True)
     sums = []
     for name, data in (("Packages", index), ("Packages.gz", gzip.compress(index, mtime=0))):
-        (binary / name).write_bytes(data)
-        sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} main/binary-{architecture}/{name}\n")
-    release = {
-        "Origin": "test", "Label": "test", "Suite": suite, "Codename": suite, "Date": "Tue, 14 Nov 2023 22:13:20 UTC",
-        "Architectures": architecture, "Components": "main",
-    }  # fmt: skip
-    text = _stanza(release) + "SHA256:\n" + "".join(sums)
-    (dists / "Release").write_text(text)
-    key.sign(dists)
+        (folder / below / name).write_bytes(data)
+        sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {os.path.normpath(f'{below}/{name}')}\n")
+    release = {"Origin": "test", "Label": "test", "Date": "Tue, 14 Nov 2023 22:13:20 UTC", **fields}
+    (folder / "Release").write_text(_stanza(release) + "SHA256:\n" + "".join(sums))
+    key.sign(folder)
 
 
 class Key:
@@ -193,9 +204,10 @@ class Key:
         finally:
             subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
 
-    def detach(self, path: Path) -> None:
-        """A signature beside a file: FILE.sig"""
-        self._gpg("--yes", "--no-armor", "--detach-sign", "-o", f"{path}.sig", str(path))
+    def detach(self, path: Path, end: str = "sig") -> None:
+        """A signature beside a file: FILE.sig, or in ASCII FILE.asc."""
+        armor = "--armor" if end == "asc" else "--no-armor"
+        self._gpg("--yes", armor, "--detach-sign", "-o", f"{path}.{end}", str(path))
 
     def sign(self, dists: Path) -> None:
         """Release -> InRelease, Release.gpg"""

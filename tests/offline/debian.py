@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,8 @@ APT = ["/usr/bin/apt-get", "/usr/bin/apt-config", "/usr/bin/apt-key", "/usr/bin/
 METHODS = [f"/usr/lib/apt/methods/{name}" for name in ("copy", "file", "gpgv", "http", "store")]
 USERS = ["/usr/sbin/useradd", "/usr/sbin/groupadd"]
 APPLETS = """
-[ basename cat chmod chown cmp comm cp cut date diff dirname echo expr false find grep head id ln ls mawk mkdir mktemp
-mv printf ps pwd readlink rm rmdir sed sleep sort stat tail test touch tr true uname wc yes
+[ base64 basename cat chmod chown cmp comm cp cut date diff dirname echo expr false find grep head id ln ls mawk mkdir
+mktemp mv printf ps pwd readlink rm rmdir sed sleep sort stat tail test touch tr true uname wc yes
 """
 PLAIN = """
 boot dev etc home mnt opt proc root run sys usr/bin usr/lib usr/lib64 usr/sbin usr/share var/cache var/lib var/log
@@ -67,11 +67,11 @@ class Debian:
         shutil.copytree(self.folder, to)
         return Debian(to, self.keyring, self.key)
 
-    def publish(self, *changed: Package) -> None:
-        """Add packages, or newer versions of them; only for a copy."""
+    def publish(self, *changed: Package, fields: Mapping[str, str] = {}) -> None:
+        """Add packages, or newer versions of them; only for a copy. fields: more of its Release."""
         new = {package.name for package in changed}
         kept = [package for package in packages() if package.name not in new]
-        repository(self.folder, [*kept, *changed], SUITE, ARCHITECTURE, self.key)
+        repository(self.folder, [*kept, *changed], SUITE, ARCHITECTURE, self.key, fields)
 
 
 def debian() -> Debian:
@@ -107,8 +107,10 @@ def packages() -> Iterator[Package]:
     yield _busybox()
     yield _base_files()
     yield _base_passwd()
-    for name in ("perl-base", "mawk"):
-        yield Package(name, fields={"Priority": "required"})
+    yield Package("perl-base", fields={"Priority": "required"})
+    # debootstrap makes it by itself.
+    awk = "#!/bin/sh\n[ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk\n"
+    yield Package("mawk", fields={"Priority": "required"}, scripts={"postinst": awk})
     yield Package("usr-is-merged", "37", {"Priority": "required", "Source": "usrmerge"})
     yield _apt()
     yield _passwd()
@@ -155,7 +157,6 @@ def _dpkg() -> Package:
 
 
 def _busybox() -> Package:
-    """/usr/bin/awk is left out: debootstrap makes it itself."""
     package = Package("busybox", "1.35", {"Priority": "required", "Essential": "yes"})
     package.take("/bin/busybox", "usr/bin/busybox")
     package.links |= {f"usr/bin/{applet}": "busybox" for applet in APPLETS.split()}

@@ -1,5 +1,5 @@
-"""A Fedora of a few tiny packages, signed, that dnf takes for one; busybox stands in for its programs. Built once and
-kept in /var/tmp, under a key of everything it is made of.
+"""A Fedora of a few tiny packages, signed, that dnf and zypper take for one; busybox stands in for its programs. Built
+once and kept in /var/tmp, under a key of everything it is made of.
 """
 
 import fcntl
@@ -106,11 +106,20 @@ class Fedora:
 
     folder: Path
     keyring: Path
+    key: Key
 
     def copy(self, to: Path) -> "Fedora":
         """One of the test's own, to be changed."""
         shutil.copytree(self.folder, to)
-        return Fedora(to, self.keyring)
+        return Fedora(to, self.keyring, self.key)
+
+    def index(self) -> None:
+        """Write the list of contents, unsigned."""
+        subprocess.run(["createrepo_c", "--quiet", str(self.folder)], check=True)
+
+    def sign(self) -> None:
+        """Sign the list of contents, which zypper looks at."""
+        self.key.detach(self.folder / "repodata/repomd.xml", "asc")
 
 
 def fedora() -> Fedora:
@@ -123,12 +132,7 @@ def fedora() -> Fedora:
             making = CACHE / f"making-fedora-{os.getpid()}"
             _make(making)
             making.rename(home)
-    return Fedora(home / "repo", home / "key.asc")
-
-
-def index(folder: Path) -> None:
-    """Write the repository's list of contents."""
-    subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True)
+    return Fedora(home / "repo", home / "key.asc", Key(home / "gpg"))
 
 
 def _key() -> str:
@@ -140,13 +144,19 @@ def _key() -> str:
     return digest.hexdigest()[:16]
 
 
-def _make(making: Path) -> None:
+def vendor(folder: Path, name: str = "extra") -> Fedora:
+    """A repository of one small package, for what `fedora` has, with a key of its own."""
+    return _make(folder, {name: f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%files\n"})
+
+
+def _make(making: Path, specs: Mapping[str, str] = SPECS) -> Fedora:
     key = Key(making / "gpg")
-    (making / "key.asc").write_bytes(key.export_text())
-    (making / "repo").mkdir()
+    made = Fedora(making / "repo", making / "key.asc", key)
+    made.keyring.write_bytes(key.export_text())
+    made.folder.mkdir()
     defines = [f"_topdir {making}/top", *_BUILD.strip().splitlines()]
     options = [word for define in defines for word in ("--define", define)]
-    for name, spec in SPECS.items():
+    for name, spec in specs.items():
         path = making / f"{name}.spec"
         path.write_text(f"Name: {name}\n{spec}".replace("{version}", "1.0"))
         subprocess.run(["rpmbuild", "-bb", "--quiet", *options, str(path)], check=True, capture_output=True)
@@ -155,5 +165,7 @@ def _make(making: Path) -> None:
         sign = ["--define", "_gpg_name test", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {making}/gpg"]
         subprocess.run(["rpmsign", *sign, "--addsign", *packages], check=True, capture_output=True, env=environment)
     for package in packages:
-        shutil.move(package, making / "repo")
-    index(making / "repo")
+        shutil.move(package, made.folder)
+    made.index()
+    made.sign()
+    return made

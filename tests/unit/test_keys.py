@@ -44,15 +44,26 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "debootstrap": (
         {
             "suite": "bookworm", "mirror": "repo", "variant": "minbase", "include": ("a", "b"), "components": ("main",),
-            "keyring": "ring.gpg", "updates": False, "trust": False,
+            "keyring": "ring.gpg", "updates": False, "trust": False, "expired": False,
         },
         {
             "suite": "trixie", "mirror": "http://x/debian", "variant": "buildd", "include": ("b", "a"),
             "components": ("main", "contrib"), "keyring": "other.gpg", "updates": True, "trust": True,
+            "expired": True,
         },
         ["repo/dists/bookworm/InRelease", "ring.gpg"],
     ),
-    "apt": ({"packages": ("a", "b"), "recommends": False}, {"packages": ("b", "a"), "recommends": True}, []),
+    "apt": (
+        {
+            "packages": ("a", "b"), "recommends": False, "suite": "bookworm", "mirror": "repo", "components": ("main",),
+            "keyring": "ring.gpg", "trust": False, "expired": False,
+        },
+        {
+            "packages": ("b", "a"), "recommends": True, "suite": "trixie", "mirror": "http://x/debian",
+            "components": ("main", "contrib"), "keyring": "other.gpg", "trust": True, "expired": True,
+        },
+        ["repo/dists/bookworm/InRelease", "ring.gpg"],
+    ),
     "pip": (
         {
             "packages": ("six", "attrs"), "requirements": "requirements.txt", "venv": "/venv", "hashes": False,
@@ -116,6 +127,17 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         },
         ["ring.gpg", "rpms/repodata/repomd.xml"],
     ),
+    "zypper": (
+        {
+            "packages": ("a", "b"), "release": "15.6", "mirror": "rpms", "keyring": "ring.gpg", "trust": False,
+            "recommends": False,
+        },
+        {
+            "packages": ("b", "a"), "release": "16.0", "mirror": "http://x/", "keyring": "other.gpg", "trust": True,
+            "recommends": True,
+        },
+        ["ring.gpg", "rpms/repodata/repomd.xml"],
+    ),
     "pacman": (
         {"packages": ("a", "b"), "repositories": ("core",), "mirror": "arch", "keyring": "ring.gpg", "trust": False},
         {
@@ -135,6 +157,8 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         ["app.tar"],
     ),
 }  # fmt: skip
+# Whose mirror, a folder, is in the tree.
+MIRRORED = ("debootstrap", "apt", "dnf", "zypper", "pacman")
 COPIES = {"ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2"}
 # What `debootstrap` would have to have a Release of, were the option that it is changed to a folder of the host's.
 ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
@@ -184,8 +208,8 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     changed = step(folder, kind, options={**options, option: changes[option]})
     assert key(changed) != key(step(folder, kind))
     needed = (
-        ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("dnf", "keyring"), ("pacman", "keyring"),
-        ("make", "install"),
+        ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("make", "install"), ("apt", "suite"), ("apt", "mirror"),
+        *((kind, option) for kind in ("dnf", "zypper", "pacman") for option in ("mirror", "keyring")),
     )  # fmt: skip
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
@@ -223,7 +247,7 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
         for what, change in changes_of_a_file(path):
             # Where only the bytes decide (a signature's, a list of contents'), the mode does not count; and a link that
             # the recipe names is followed.
-            if kind in ("debootstrap", "dnf", "pacman") and what != "a byte":
+            if kind in MIRRORED and what != "a byte":
                 continue
             if what == "a link instead" and not (kind == "copy" or name.startswith(("index", "gems", "cpan"))):
                 continue
@@ -274,7 +298,7 @@ def test_nothing_changed(folder: Path, kind: str) -> None:
     assert key(step(folder, kind)._replace(options=dict(reversed(KINDS[kind][0].items())))) == before
     moved = folder.with_name(folder.name + "-moved")
     shutil.copytree(folder, moved, symlinks=True)
-    if kind not in ("debootstrap", "dnf", "pacman"):  # a folder's mirror is written into the tree's sources.list
+    if kind not in MIRRORED:  # a folder's mirror is written into the tree's sources.list
         assert key(step(moved, kind)) == before
 
 
@@ -352,8 +376,7 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("tar", {}, True),
         ("dnf", {}, True),
         ("pacman", {}, True),
-        ("pacman", {"options": {"packages": ("a",)}}, False),
-        ("dnf", {"options": {"packages": ("a",)}}, False),
+        ("zypper", {}, True),
         ("oci", {}, True),
         ("oci", {"options": {"image": "docker://debian:12"}}, False),
         ("oci", {"options": {"image": f"docker://debian:12@sha256:{'0' * 64}"}}, True),
@@ -366,8 +389,25 @@ def test_whether_the_key_pins_it_all(folder: Path, kind: str, change: dict[str, 
 
 def test_apt_from_a_folder_is_pinned_by_what_is_below(folder: Path) -> None:
     below = gather(step(folder, "debootstrap"), Setting("x86_64"))
-    assert gather(step(folder, "apt"), Setting("x86_64", (below,))).pinned
-    assert not gather(step(folder, "apt"), Setting("x86_64", (Inputs({"mirror.used": "http://x"}, False),))).pinned
+    away = Inputs({"mirror.used": "http://x"}, False)
+    plain = step(folder, "apt", options={"packages": ("a",)})
+    for made in (plain, step(folder, "apt")):
+        assert gather(made, Setting("x86_64", (below,))).pinned
+        assert not gather(made, Setting("x86_64", (away,))).pinned
+        assert not gather(made, Setting("x86_64", (below, away))).pinned
+        assert not gather(made, Setting("x86_64", (Inputs({}, True),))).pinned
+    backports = step(folder, "apt", options={"packages": ("a",), "mirror": "http://x", "suite": "x"})
+    assert not gather(backports, Setting("x86_64", (below,))).pinned
+
+
+@pytest.mark.parametrize("kind", ["dnf", "zypper", "pacman"])
+def test_whether_further_packages_are_pinned(folder: Path, kind: str) -> None:
+    below = gather(step(folder, kind), Setting("x86_64"))
+    away = Inputs({"mirror.used": "http://x"}, False)
+    more = step(folder, kind, options={"packages": ("a",)})
+    assert gather(more, Setting("x86_64", (below,))).pinned
+    assert not gather(more, Setting("x86_64", (below, away))).pinned
+    assert not gather(more, Setting("x86_64", (Inputs({}, True),))).pinned
 
 
 def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -409,6 +449,18 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     for kind, more in (("dnf", {"release": "40"}), ("pacman", {}), ("debootstrap", {"suite": "bookworm"})):
         source = {"packages": ("a",)} if kind != "debootstrap" else {}
         yield kind, {**source, **more, "mirror": "http://x/", "keyring": "none.gpg"}, "no key is in "
+    for kind in ("apt", "dnf", "zypper", "pacman"):
+        for option, value in (("keyring", "ring.gpg"), ("trust", True)):
+            yield kind, {"packages": ("a",), option: value}, f"{option} is of a mirror, and none is named here"
+    for kind in ("dnf", "zypper", "pacman"):
+        yield kind, {"packages": (), "mirror": "http://x/", "release": "1", "trust": True}, "fills no root without"
+    yield "dnf", {"packages": ("a",), "mirror": "http://x/", "trust": True}, "dnf needs the release"
+    for package in ("a.rpm", "http://x/a"):
+        yield "zypper", {"packages": (package,), "mirror": "rpms", "trust": True}, "is a file, not a package"
+    for package in ("-a", "!a", "~a", ""):
+        yield "zypper", {"packages": (package,), "mirror": "rpms", "trust": True}, "is no package's name"
+    yield "apt", {"packages": ("a",), "mirror": "repo"}, "apt needs the suite"
+    yield "apt", {"packages": ("a",), "mirror": "repo", "suite": "bullseye"}, "no suite bullseye"
     yield "make", {"source": "out-file", "install": ("install",)}, "leaves the recipe's folder"
     yield "make", {"source": "app", "sha256": "0", "install": ("install",)}, "sha256 is an archive's"
     yield "make", {"source": "app", "install": ()}, "no target installs"

@@ -8,7 +8,7 @@ import pytest
 
 from treesmith import inventory, steps
 from treesmith.errors import NotFoundError, UsageError
-from treesmith.steps.debian import DEFAULT_MIRROR, architecture, host_mirror, host_sources, later
+from treesmith.steps.debian import KEYRING, Source, architecture, archive, host_mirror, host_sources, later, line
 from treesmith.steps.inputs import Inputs
 from treesmith.steps.lines import line_of
 from treesmith.steps.network import BUNDLE, outfit
@@ -53,18 +53,43 @@ Components: main
 
 
 def test_the_hosts_own_mirror(tmp_path: Path) -> None:
-    assert host_mirror("bookworm", str(tmp_path / "nowhere")) == DEFAULT_MIRROR
+    assert host_mirror("bookworm", "x86_64", str(tmp_path / "nowhere")) == "http://deb.debian.org/debian"
     both = sources(tmp_path / "both", ONE_LINE, DEB822)
     assert [source.uri for source in host_sources(both)] == [
         "http://elsewhere/other", "http://one/debian", "http://two/debian", "http://three/debian/", "http://four/debian",
     ]  # fmt: skip
-    assert host_mirror("bookworm", both) == "http://two/debian"
-    assert host_mirror("trixie", both) == "http://one/debian"
-    assert host_mirror("sid", both) == "http://one/debian"
+    assert host_mirror("bookworm", "x86_64", both) == "http://two/debian"
+    assert host_mirror("trixie", "x86_64", both) == "http://one/debian"
+    assert host_mirror("sid", "x86_64", both) == "http://one/debian"
     new = sources(tmp_path / "new", "", DEB822)
-    assert host_mirror("bookworm-updates", new) == "http://three/debian/"
+    assert host_mirror("bookworm-updates", "x86_64", new) == "http://three/debian/"
     other = sources(tmp_path / "other", "deb http://archive.ubuntu.com/ubuntu noble main\n")
-    assert host_mirror("bookworm", other) == DEFAULT_MIRROR
+    assert host_mirror("bookworm", "x86_64", other) == "http://deb.debian.org/debian"
+
+
+def test_where_a_suite_is(tmp_path: Path) -> None:
+    for suite, machine, mirror, keyring in (
+        ("bookworm", "x86_64", "http://deb.debian.org/debian", "debian-archive-keyring"),
+        ("sid", "riscv64", "http://deb.debian.org/debian", "debian-archive-keyring"),
+        ("sid", "m68k", "http://deb.debian.org/debian-ports", "debian-ports-archive-keyring"),
+        ("buster", "aarch64", "http://archive.debian.org/debian", "debian-archive-removed-keys"),
+        ("jammy", "x86_64", "http://archive.ubuntu.com/ubuntu", "ubuntu-archive-keyring"),
+        ("jammy", "aarch64", "http://ports.ubuntu.com/ubuntu-ports", "ubuntu-archive-keyring"),
+    ):
+        assert archive(suite, machine)[:2] == (mirror, f"/usr/share/keyrings/{keyring}.gpg")
+        assert host_mirror(suite, machine, str(tmp_path)) == mirror
+    assert archive("bookworm", "x86_64").keyring == KEYRING
+    ours = sources(tmp_path / "ours", "deb http://one/debian bookworm main\ndeb http://two/ubuntu jammy main\n")
+    assert host_mirror("noble", "x86_64", ours) == "http://two/ubuntu"
+    assert host_mirror("buster", "x86_64", ours) == "http://archive.debian.org/debian"
+    assert host_mirror("sid", "m68k", ours) == "http://deb.debian.org/debian-ports"
+
+
+def test_lines_of_sources() -> None:
+    source = Source("http://x", ("bookworm",))
+    assert line(source, ("main", "contrib")) == "deb http://x bookworm main contrib"
+    assert line(source, ("main",), ("a=b", "c=d")) == "deb [a=b c=d] http://x bookworm main"
+    assert line(Source("http://x", ("./",)), ("main",)) == "deb http://x ./"
 
 
 def test_debians_words_for_machines() -> None:
@@ -254,6 +279,12 @@ def test_what_came_out_later_lies_beside_the_release(tmp_path: Path) -> None:
     assert places("http://x/ubuntu/", "noble") == [
         ("http://x/ubuntu/", "noble-updates"),
         ("http://x/ubuntu", "noble-security"),
+    ]
+    assert places("http://x/debian", "buster")[1] == ("http://x/debian-security", "buster/updates")
+    snapshot = "http://x/archive/debian/20250520T000000Z"
+    assert places(snapshot, "bookworm") == [
+        (snapshot, "bookworm-updates"),
+        ("http://x/archive/debian-security/20250520T000000Z", "bookworm-security"),
     ]
     assert not places("http://x/debian", "sid")
     (tmp_path / "dists/bookworm-security").mkdir(parents=True)

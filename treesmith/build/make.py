@@ -25,6 +25,8 @@ from treesmith.steps.step import Lock
 from treesmith.store import Stage, Store, Tree
 from treesmith.store.clean import clean, clean_tree
 
+_TIGHT = 64  # MiB: not every program says that it failed for want of space
+
 
 def build(
     store: Store,
@@ -171,13 +173,19 @@ class _Work:
         )  # fmt: skip
 
     def _failed(self, action: Action, error: Error, log: int) -> Error:
-        """The log outlives the stage; the next failure of the same step replaces it."""
-
+        """The log outlives the stage, where there is room; the next failure of the same step replaces it."""
         assert action.step
         folder = f"{self.store.path}/cache/logs"
-        os.makedirs(folder, 0o700, exist_ok=True)
         kept = f"{folder}/{action.recipe.name}-{action.step.number}-{action.step.kind}.log"
-        with open(kept, "wb") as file:
-            os.sendfile(file.fileno(), log, 0, os.fstat(log).st_size)
-        hint = "\n".join(part for part in (error.hint, f"the whole log: {kept}") if part)
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            with open(kept, "wb") as file:
+                os.sendfile(file.fileno(), log, 0, os.fstat(log).st_size)
+            where = f"the whole log: {kept}"
+        except OSError as failure:
+            where = f"its log could not be kept: {failure.strerror}"
+        status = os.statvfs(self.store.path)
+        free = status.f_bavail * status.f_frsize >> 20
+        full = f"{self.store.path}: only {free} MiB are free" if free < _TIGHT else ""
+        hint = "\n".join(part for part in (error.hint, full, where) if part)
         return Error(f"{action.recipe.name}: {action.title}: {error.brief}", error.details, hint)

@@ -1,25 +1,29 @@
 """apt: packages into a tree of Debian's family, from the tree's own sources, by the tree's own apt.
 
-Downloads are kept outside the trees, in a pool that all builds share (see `pool`); lists are fetched each time. No
-service is started, nothing is asked.
+A step that names a mirror adds it to the tree's sources: backports, a PPA, a vendor's. Its keyring is good for it
+alone; without one those keys count that the tree's apt has anyway. Downloads are kept outside the trees, in a pool that
+all builds share (see `pool`); lists are fetched each time. No service is started, nothing is asked.
 """
 
+import io
 import os
 import shutil
 from typing import Any
 
 from treesmith import inventory
+from treesmith.archive.layer import Layer, Meta
 from treesmith.errors import Error
 from treesmith.inventory import Archive
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import debs
 from treesmith.steps.archives import LOCKED, shelf, unlocked
-from treesmith.steps.inputs import Inputs, Setting
+from treesmith.steps.debian import Source, line, release
+from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.network import outfit
 from treesmith.steps.pool import Wanted, keep, lend, wanted
 from treesmith.steps.room import PASSING, Room
-from treesmith.steps.schema import Option, Schema
-from treesmith.steps.source import local_path
+from treesmith.steps.schema import Option, Schema, Value
+from treesmith.steps.source import check, is_pinned, keyring, keys, local_path, name_of, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -30,6 +34,12 @@ schema = Schema(
     options={
         "packages": Option("strings", "names, or name=version, or name/suite", required=True),
         "recommends": Option("bool", "also what they recommend", False),
+        "mirror": Option("source", "where from, besides what the tree has"),
+        "suite": Option("string", "of the mirror: bookworm-backports; or a folder of it, as ./"),
+        "components": Option("strings", "parts of the mirror; a folder has none", ("main",)),
+        "keyring": Option("source", "whose signatures are good for the mirror alone, a file of gpg or in ASCII"),
+        "trust": Option("bool", "take the mirror's packages unsigned, or signed by anybody", False),
+        "expired": Option("bool", "also lists of contents that are past their date, as a snapshot's are", False),
     },
 )
 
@@ -52,9 +62,19 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     for package in step.texts("packages"):
         if package.startswith("-") or not package.isprintable() or " " in package or not package:
             raise step.error(f"{package!r} is no package's name", "packages")
-    # From a mirror that is a folder, its state is in the key of the step that made the tree of it.
-    pinned = not step.network or any("mirror.release" in below.facts for below in setting.below)
-    return Inputs({}, pinned)
+    check(step, "suite", "keyring", "trust", "expired")
+    facts: dict[str, Value] = {}
+    if step.text("mirror"):
+        if not step.text("suite"):
+            raise step.error("apt needs the suite of the mirror", "mirror", hint='suite = "bookworm-backports"')
+        facts["mirror.used"] = mirror = mirror_of(step)
+        if step.text("keyring") and not step.is_on("trust"):
+            facts["keyring.used"] = digest_of(keyring(step))
+        if local_path(mirror) and not step.lock:
+            facts["mirror.lists"] = release(step, Source(mirror, (step.text("suite"),)))
+    # The tree may have sources of its own, unless it was made of a folder.
+    begun = "mirror.lists" in setting.below[0].facts if setting.below else False
+    return Inputs(facts, not step.network or (begun and is_pinned(facts, setting)))
 
 
 def loose(step: Step) -> str:
@@ -62,19 +82,44 @@ def loose(step: Step) -> str:
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
-    if not step.texts("packages"):
-        return {"packages": {}}
+    mirrors = [mirror for made in room.made for mirror in made.get("mirrors", ())]
+    own: dict[str, Any] = {}
+    archives: dict[str, Archive] = {}
     with room.root() as root:
         before = inventory.debian(root)
-    if step.lock:
+        if step.text("mirror"):
+            name = name_of(sum("source" in made for made in room.made))
+            _add(step, root, name)
+            own = {"mirrors": [mirror_of(step)], "source": name}
+    if step.texts("packages") and step.lock:
         archives = step.archives
         _locked(step, room)
-    else:
-        mirrors = {local_path(mirror) for made in room.made for mirror in made.get("mirrors", ())} - {""}
-        archives = carry_out(step, room, ["install", *step.texts("packages")], mirrors)
+    elif step.texts("packages"):
+        folders = {local_path(mirror) for mirror in (*mirrors, *own.get("mirrors", ()))} - {""}
+        archives = carry_out(step, room, ["install", *step.texts("packages")], folders)
     with room.root() as root:
         packages = inventory.added(before, inventory.debian(root))
-    return {"packages": packages, "archives": inventory.recorded(archives, packages)}
+    return {**own, "packages": packages, "archives": inventory.recorded(archives, packages)}
+
+
+def mirror_of(step: Step) -> str:
+    """A URL."""
+    return str(step.lock.made["mirrors"][0]) if step.lock else url(step)
+
+
+def _add(step: Step, root: int, name: str) -> None:
+    """The mirror to the tree's sources, with its key."""
+    options = ["check-valid-until=no"] if step.is_on("expired") else []
+    with Layer(root) as layer:
+        if step.is_on("trust"):
+            options.append("trusted=yes")
+        elif step.text("keyring"):
+            key = keys(step)
+            path = f"etc/apt/keyrings/{name}.{'asc' if key.startswith(b'-----') else 'gpg'}"
+            layer.file(path, io.BytesIO(key), Meta(0o644))
+            options.append(f"signed-by=/{path}")
+        text = line(Source(mirror_of(step), (step.text("suite"),)), step.texts("components"), options)
+        layer.text(f"etc/apt/sources.list.d/{name}.list", f"{text}\n")
 
 
 def carry_out(step: Step, room: Room, request: list[str], mirrors: set[str]) -> dict[str, Archive]:

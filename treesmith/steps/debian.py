@@ -2,20 +2,57 @@
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from treesmith.steps.inputs import digest_of
 from treesmith.steps.source import local_path
+from treesmith.steps.step import Step
 
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"  # whose keys every Debian's apt has
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
+_ARCHITECTURES = {
+    "x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el",
+    "loongarch64": "loong64",
+}  # fmt: skip
+# Debian keeps these in an archive of their own, in sid only.
+_PORTS = ("alpha", "loongarch64", "m68k", "ppc64", "sparc64")
+# No mirror has these any more; their keys are in a keyring of their own.
+_ARCHIVED = ("squeeze", "wheezy", "jessie", "stretch", "buster")
+_UBUNTU = ["trusty", "xenial", "bionic", "focal", "jammy", "noble", "oracular", "plucky", "questing", "resolute"]
+
+
+class Archive(NamedTuple):
+    """Where a suite is, and what its signatures are checked against."""
+
+    mirror: str  # a URL
+    keyring: str
+    package: str  # of Debian, that brings the keyring
+    known: bool = True  # whether a tree's own apt has its keys
+
+
+def archive(suite: str, machine: str) -> Archive:
+    """The distribution's own, for the kernel's word for an architecture."""
+    if suite in _UBUNTU:
+        host = "archive.ubuntu.com/ubuntu" if machine in ("x86_64", "i686") else "ports.ubuntu.com/ubuntu-ports"
+        return Archive(f"http://{host}", "/usr/share/keyrings/ubuntu-archive-keyring.gpg", "ubuntu-keyring")
+    if machine in _PORTS:
+        keyring = "debian-ports-archive-keyring"
+        return Archive("http://deb.debian.org/debian-ports", f"/usr/share/keyrings/{keyring}.gpg", keyring, known=False)
+    if suite in _ARCHIVED:
+        keyring = "/usr/share/keyrings/debian-archive-removed-keys.gpg"
+        return Archive("http://archive.debian.org/debian", keyring, "debian-archive-keyring")
+    return Archive("http://deb.debian.org/debian", KEYRING, "debian-archive-keyring")
 
 
 def architecture(machine: str) -> str:
     """Debian's word for the kernel's."""
     return _ARCHITECTURES.get(machine, machine)
+
+
+# A mirror of Debian itself, or a snapshot of one.
+_BESIDE = re.compile(r"/debian(?=$|/[0-9]{8}T[0-9]{6}Z$)")
 
 
 class Source(NamedTuple):
@@ -25,11 +62,12 @@ class Source(NamedTuple):
     suites: tuple[str, ...]
 
 
-def host_mirror(suite: str, etc: str = "/etc/apt") -> str:
-    """The mirror that the machine's own apt uses: for `suite`, else for Debian at all, else deb.debian.org."""
-    mirrors = [source for source in host_sources(etc) if source.uri.rstrip("/").endswith("/debian")]
-    fitting = [source for source in mirrors if suite in source.suites] or mirrors
-    return next((source.uri for source in fitting), DEFAULT_MIRROR)
+def host_mirror(suite: str, machine: str, etc: str = "/etc/apt") -> str:
+    """The mirror that the machine's own apt uses: for `suite`, else for its distribution at all, else the latter's."""
+    own = archive(suite, machine).mirror
+    mirrors = [source for source in host_sources(etc) if source.uri.rstrip("/").endswith(own[own.rindex("/") :])]
+    fitting = [source for source in mirrors if suite in source.suites] or (mirrors if suite not in _ARCHIVED else [])
+    return next((source.uri for source in fitting), own)
 
 
 def later(mirror: str, suite: str) -> list[Source]:
@@ -38,14 +76,31 @@ def later(mirror: str, suite: str) -> list[Source]:
     """
     if suite in ("sid", "unstable", "experimental"):
         return []
-    base = mirror.rstrip("/")
-    urgent = f"{base}-security" if base.endswith("/debian") else base
-    found = [Source(mirror, (f"{suite}-updates",)), Source(urgent, (f"{suite}-security",))]
+    urgent = _BESIDE.sub("/debian-security", mirror.rstrip("/"))
+    security = f"{suite}/updates" if suite in _ARCHIVED else f"{suite}-security"
+    found = [Source(mirror, (f"{suite}-updates",)), Source(urgent, (security,))]
     return [
         source
         for source in found
         if not (folder := local_path(source.uri)) or os.path.isdir(f"{folder}/dists/{source.suites[0]}")
     ]
+
+
+def line(source: Source, components: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Of sources.list(5), for the first of the source's suites; one that is a folder has no components."""
+    suite = source.suites[0]
+    words = ["deb", *([f"[{' '.join(options)}]"] if options else []), source.uri, suite]
+    return " ".join([*words, *(components if not suite.endswith("/") else ())])
+
+
+def release(step: Step, source: Source) -> str:
+    """The state of a mirror that is a folder: the digest of a suite's signed list of contents. Error: there is none."""
+    suite = source.suites[0]
+    folder = os.path.join(local_path(source.uri), *(() if suite.endswith("/") else ("dists",)), suite)
+    for name in ("InRelease", "Release"):
+        if os.path.isfile(os.path.join(folder, name)):
+            return digest_of(os.path.join(folder, name))
+    raise step.error(f"no suite {suite} in {source.uri}", "mirror", f"{folder} holds no InRelease and no Release")
 
 
 def host_sources(etc: str) -> Iterator[Source]:

@@ -16,7 +16,7 @@ from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import apt, debs
 from treesmith.steps.archives import LOCKED, keep_links, shelf, unlocked
-from treesmith.steps.debian import KEYRING, Source, architecture, host_mirror, later
+from treesmith.steps.debian import Source, architecture, archive, host_mirror, later, line, release
 from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.programs import driver
 from treesmith.steps.room import Room
@@ -32,8 +32,8 @@ schema = Schema(
     drivers=("mmdebstrap", "debootstrap"),
     bootstraps="only",
     options={
-        "suite": Option("string", "the release: bookworm, trixie, sid", required=True),
-        "mirror": Option("source", "where from; else what the machine's own apt uses, else deb.debian.org"),
+        "suite": Option("string", "the release: bookworm, trixie, sid, jammy", required=True),
+        "mirror": Option("source", "where from; else what the machine's own apt uses, else the distribution's"),
         "variant": Option(
             "string",
             "how much: minbase is apt and what it needs",
@@ -45,6 +45,7 @@ schema = Schema(
         "updates": Option("bool", "also what came out after the release: its -updates and -security", False),
         "keyring": Option("source", "whose signatures are good, a file of gpg; else the distribution's"),
         "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
+        "expired": Option("bool", "also lists of contents that are past their date, as a snapshot's are", False),
     },
 )
 
@@ -66,16 +67,15 @@ _REMOVED = (
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
-    mirror = mirror_of(step)
+    mirror = mirror_of(step, setting.arch)
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema)), "mirror.used": mirror}
-    if not step.is_on("trust") and not (step.lock and _is_usual(step)):
-        facts["keyring.used"] = digest_of(_keyring(step))
+    if not step.is_on("trust") and not (step.lock and _is_usual(step, setting.arch)):
+        facts["keyring.used"] = digest_of(_keyring(step, setting.arch))
     if step.lock:
         return Inputs(facts, pinned=True)
     local = local_path(mirror)
     if local:
-        release, *further = (_release(step, source) for source in sources(step))
-        facts["mirror.release"] = release
+        facts["mirror.lists"], *further = (release(step, source) for source in sources(step, setting.arch))
         if further:
             facts["mirror.updates"] = tuple(further)
     return Inputs(facts, pinned=bool(local))
@@ -85,40 +85,33 @@ def loose(step: Step) -> str:
     return unlocked(step)
 
 
-def mirror_of(step: Step) -> str:
+def mirror_of(step: Step, arch: str) -> str:
     """A URL."""
     if step.lock:
         return str(step.lock.made["mirrors"][0])
-    return url(step) if step.text("mirror") else host_mirror(step.text("suite"))
+    return url(step) if step.text("mirror") else host_mirror(step.text("suite"), arch)
 
 
-def sources(step: Step) -> list[Source]:
+def sources(step: Step, arch: str) -> list[Source]:
     """Where the tree's packages come from, one suite each; the release itself is the first."""
     if step.lock:
         made = step.lock.made
         return [Source(uri, (suite,)) for uri, suite in zip(made["mirrors"], made["suites"], strict=True)]
-    mirror, suite = mirror_of(step), step.text("suite")
+    mirror, suite = mirror_of(step, arch), step.text("suite")
     return [Source(mirror, (suite,)), *(later(mirror, suite) if step.is_on("updates") else ())]
 
 
-def _release(step: Step, source: Source) -> str:
-    """A folder's state is that of its signed list of contents."""
-    folder = os.path.join(local_path(source.uri), "dists", source.suites[0])
-    for name in ("InRelease", "Release"):
-        if os.path.isfile(os.path.join(folder, name)):
-            return digest_of(os.path.join(folder, name))
-    raise step.error(
-        f"no suite {source.suites[0]} in {source.uri}", "mirror", f"{folder} holds no InRelease and no Release"
-    )
-
-
-def _is_usual(step: Step) -> bool:
+def _is_usual(step: Step, arch: str) -> bool:
     """Whether the keyring is the distribution's own, which the tree's apt has and no lock has to hold."""
-    return not step.text("keyring")
+    return not step.text("keyring") and archive(step.text("suite"), arch).known
 
 
-def _keyring(step: Step) -> str:
-    return keyring_of(step, KEYRING, "debian-archive-keyring")
+def _keyring(step: Step, arch: str) -> str:
+    """The host's path; "": taken unsigned."""
+    if step.is_on("trust"):
+        return ""
+    usual = archive(step.text("suite"), arch)
+    return usual.keyring if step.lock and _is_usual(step, arch) else keyring_of(step, usual.keyring, usual.package)
 
 
 class _From(NamedTuple):
@@ -133,12 +126,11 @@ class _From(NamedTuple):
 
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
-    origins = sources(step)
-    keyring = "" if step.is_on("trust") else KEYRING if step.lock and _is_usual(step) else _keyring(step)
+    origins, keyring = sources(step, room.arch), _keyring(step, room.arch)
     room.say(f"{name} {version}: {step.text('suite')} from {origins[0].uri}")
     listed = (_by_lock if step.lock else _by_mirror)(step, room, name, origins, keyring)
     with room.root() as root:
-        _tidy(step, root, origins, keyring)
+        _tidy(step, room, root, origins, keyring)
         packages = inventory.debian(root)
     archives = {package: one.archive for package, one in listed.items()}
     return {
@@ -164,7 +156,7 @@ def _by_mirror(step: Step, room: Room, name: str, origins: list[Source], keyring
     keep_links(room, cache, {debs.cached(package, packages[package]): one.archive for package, one in listed.items()})
     if name == "debootstrap" and len(origins) > 1:  # it knows of one suite only
         with room.root() as root:
-            _tidy(step, root, origins, keyring)
+            _tidy(step, room, root, origins, keyring)
         newer = apt.carry_out(step, room, ["dist-upgrade"], folders)
         listed |= {package: debs.Listed(archive, "optional") for package, archive in newer.items()}
     return listed
@@ -230,29 +222,29 @@ def _mmdebstrap(step: Step, room: Room, what: _From) -> list[str]:
     # apt is "important" and in no variant for itself; debootstrap takes it along.
     argv.append(f"--include={','.join(('apt', *step.texts('include')))}")
     # mmdebstrap's own hooks for file:// leave a mount behind when they fail; copy:// needs none.
-    option = f"signed-by={_inside(what.keyring)}" if what.keyring else "trusted=yes"
-    lines = [line.replace(" file://", " copy://") for line in _lines(what.components, what.origins, f"[{option}] ")]
-    return [*argv, step.text("suite"), "/target", *lines]
+    options = [f"signed-by={_inside(what.keyring)}" if what.keyring else "trusted=yes", *_expired(step)]
+    lines = [line(source, what.components, options) for source in what.origins]
+    return [*argv, step.text("suite"), "/target", *(text.replace(" file://", " copy://") for text in lines)]
 
 
-def _lines(components: tuple[str, ...], origins: list[Source], option: str) -> list[str]:
-    """sources.list(5)"""
-    parts = " ".join(components)
-    return [f"deb {option}{source.uri} {source.suites[0]} {parts}" for source in origins]
+def _expired(step: Step) -> list[str]:
+    return ["check-valid-until=no"] if step.is_on("expired") else []
 
 
-def _tidy(step: Step, root: int, origins: list[Source], keyring: str) -> None:
+def _tidy(step: Step, room: Room, root: int, origins: list[Source], keyring: str) -> None:
     with Layer(root) as layer:
         for path in _REMOVED:
             layer.remove(path)
         for path in ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial"):
             layer.folder(path, Meta(0o755))
-        option = ""
+        options = _expired(step)
+        usual = archive(step.text("suite"), room.arch)
         if not keyring:
-            option = "[trusted=yes] "
-        elif keyring != KEYRING:  # which the tree's apt trusts already
+            options.append("trusted=yes")
+        elif not (usual.known and keyring == usual.keyring):
             kept = f"/etc/apt/keyrings/{os.path.basename(keyring)}"
             with open(keyring, "rb") as file:
                 layer.file(kept, file, Meta(0o644))
-            option = f"[signed-by={kept}] "
-        layer.text("etc/apt/sources.list", "\n".join([*_lines(step.texts("components"), origins, option), ""]))
+            options.append(f"signed-by={kept}")
+        lines = [line(source, step.texts("components"), options) for source in origins]
+        layer.text("etc/apt/sources.list", "\n".join([*lines, ""]))

@@ -2,31 +2,30 @@
 
 It is what pacstrap calls, without pacstrap's mounts. Packages' signatures are checked against the keyring, except of a
 source that the recipe trusts. A keyring is what pacman-key(8) has: beside NAME.gpg there may be NAME-trusted, whose
-owners' word makes others' keys good (without it all are), and NAME-revoked, whose keys are good no more. The step that
-fills the root names the source; those after it install from the same, and bring what is there up to date: Arch knows no
-other way.
+owners' word makes others' keys good (without it all are), and NAME-revoked, whose keys are good no more. A step that
+names a mirror adds it to those that the steps below it named; all after it install from them all, and bring what is
+there up to date: Arch knows no other way.
 
 An install script that fails is a line of output, and pacman ends with 0: here it is a failure.
 """
 
-import hashlib
 import io
+import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
-from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path, key_of
+from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
-from treesmith.steps.source import kept_keys, keyring, keys, local_path, url
+from treesmith.steps.source import check, digest, is_named, is_pinned, kept, keyring, keys, local_path, name_of, url
 from treesmith.steps.step import Step
 
 schema = Schema(
@@ -38,47 +37,56 @@ schema = Schema(
     bootstraps="also",
     options={
         "packages": Option("strings", "names, or groups", required=True),
-        "mirror": Option("source", "into an empty root: where from; it may hold $repo and $arch"),
-        "repositories": Option("strings", "into an empty root: parts of the mirror", ("core", "extra")),
-        "keyring": Option("source", "into an empty root: whose signatures are good, a file of gpg"),
-        "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
+        "mirror": Option("source", "where from, besides what the tree has; it may hold $repo and $arch"),
+        "repositories": Option("strings", "parts of the mirror", ("core", "extra")),
+        "keyring": Option("source", "whose signatures are good, a file of gpg"),
+        "trust": Option("bool", "take the mirror's packages unsigned, or signed by anybody", False),
     },
 )
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
 _CONFIGURATION = f"{PASSING}/pacman.conf"
-_KEYRING = f"{PASSING}/keyring"
-_KEPT = "etc/pacman.d/treesmith"
+_KEPT = "etc/pacman.d"
 # The lists of a keyring, and their lines: how far somebody is trusted is gpg's --export-ownertrust.
 _LISTS = {"-trusted": re.compile(r"[0-9A-F]{40,64}:[2-6]:"), "-revoked": re.compile(r"[0-9A-F]{40,64}")}
 _ALARM = "command failed to execute correctly"
 # pacman takes keys from a gpg home, and from it only those that are valid: signed by one's own, or by whom that trusts.
+# It knows one set of keys: what one source's key has signed is good from any.
 _TRUST = f"""
 umask 077; mkdir -p {_CACHE}/step/gpg; cd {_CACHE}/step/gpg
 gpg() {{ command gpg --homedir . --batch --yes --no-auto-check-trustdb "$@" </dev/null; }}
-gpg --import {_KEYRING}.gpg
+gpg --passphrase '' --quick-gen-key treesmith ed25519 sign never
+for keyring; do
+    gpg --import "$keyring.gpg"
+    if [ -e "$keyring-trusted" ]; then
+        while IFS=: read -r key level; do gpg --quick-lsign-key "$key"; done <"$keyring-trusted"
+        gpg --import-ownertrust "$keyring-trusted"
+    else
+        gpg --with-colons --show-keys "$keyring.gpg" | awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' >trusted
+        gpg --import-ownertrust trusted
+    fi
+done
 gpg --with-colons --list-keys >all
-if [ -e {_KEYRING}-trusted ]; then
-    gpg --passphrase '' --quick-gen-key treesmith ed25519 sign never
-    while IFS=: read -r key level; do gpg --quick-lsign-key "$key"; done <{_KEYRING}-trusted
-    gpg --import-ownertrust {_KEYRING}-trusted
-else
-    awk -F: '$1 == "fpr" {{ print $10 ":6:" }}' all >trusted
-    gpg --import-ownertrust trusted
-fi
-if [ -e {_KEYRING}-revoked ]; then
-    while read -r key; do
-        if grep -q "^fpr:.*:$key:" all; then gpg --delete-keys "$key"; fi
-    done <{_KEYRING}-revoked
-fi
+for keyring; do
+    if [ -e "$keyring-revoked" ]; then
+        while read -r key; do
+            if grep -q "^fpr:.*:$key:" all; then gpg --delete-keys "$key"; fi
+        done <"$keyring-revoked"
+    fi
+done
 gpg --check-trustdb
 """
 
 
 class _Source(NamedTuple):
+    name: str  # of its files in the tree
     mirror: str  # a URL
     repositories: tuple[str, ...]
     keys: Mapping[str, bytes]  # ".gpg", and of _LISTS what is there; nothing: trusted
+
+    def record(self) -> dict[str, Any]:
+        keys = {part: digest(key) for part, key in self.keys.items()}
+        return {"mirror": self.mirror, "repositories": list(self.repositories), "keys": keys}
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -86,31 +94,32 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         if name.startswith("-") or not name.isprintable() or any(mark in name for mark in " []") or not name:
             raise step.error(f"{name!r} is no name", "packages")
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema))}
-    if not step.text("mirror"):
-        return Inputs(facts, any("lists.used" in below.facts for below in setting.below))
-    facts["mirror.used"] = mirror = url(step)
-    if keys := _keys(step):
-        facts["keyring.used"] = tuple(f"{part} {hashlib.sha256(key).hexdigest()}" for part, key in keys.items())
-    local = local_path(mirror)
-    if local:
-        facts["lists.used"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
-    return Inputs(facts, pinned=bool(local))
+    if not step.texts("packages") and not is_named(setting):
+        raise step.error("pacman fills no root without packages", "packages")
+    check(step, "keyring", "trust")
+    if step.text("mirror"):
+        facts["mirror.used"] = mirror = url(step)
+        if keys := _keys(step):
+            facts["keyring.used"] = tuple(f"{part} {digest(key)}" for part, key in keys.items())
+        if local := local_path(mirror):
+            facts["mirror.lists"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
+    return Inputs(facts, is_pinned(facts, setting))
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
-    source = _source(step, room)
-    local = local_path(source.mirror).partition("/$")[0]
-    trusted = key_of(source.mirror, {part: hashlib.sha256(key).hexdigest() for part, key in source.keys.items()})[:16]
-    cache = room.cache(f"pacman-{trusted}")
+    sources = _sources(step, room)
+    folders = {local_path(source.mirror).partition("/$")[0] for source in sources} - {""}
+    cache = room.cache(f"pacman-{digest(json.dumps([source.record() for source in sources]).encode())[:16]}")
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     os.makedirs(os.path.join(cache, "packages"), exist_ok=True)
-    binds = [Bind(cache, _CACHE), *([Bind(local, local, read_only=True)] if local else [])]
-    files = [(_CONFIGURATION, _configuration(room, source).encode())]
-    files += [(f"{_KEYRING}{part}", key) for part, key in source.keys.items()]
-    room.say(f"{name} {version}: {' '.join(step.texts('packages'))} from {source.mirror}")
-    if source.keys:
-        room.outside(["/bin/sh", "-e", "-c", _TRUST], binds=binds, files=files, what="gpg")
+    binds = [Bind(cache, _CACHE), *(Bind(folder, folder, read_only=True) for folder in sorted(folders))]
+    files = [(_CONFIGURATION, _configuration(room, sources).encode())]
+    keyrings = {f"{PASSING}/{source.name}": source.keys for source in sources if source.keys}
+    files += [(f"{keyring}{part}", key) for keyring, keys in keyrings.items() for part, key in keys.items()]
+    room.say(f"{name} {version}: {' '.join(step.texts('packages'))} from {sources[-1].mirror}")
+    if keyrings:
+        room.outside(["/bin/sh", "-e", "-c", _TRUST, "sh", *keyrings], binds=binds, files=files, what="gpg")
     with room.root() as root:
         before = inventory.arch(root)
         with Layer(root) as layer:
@@ -118,22 +127,32 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     argv = [name, "--noconfirm", "--noprogressbar", f"--config={_CONFIGURATION}", "--root=/target"]
     argv += ["--dbpath=/target/var/lib/pacman", f"--cachedir={_CACHE}/packages", f"--gpgdir={_CACHE}/step/gpg"]
     argv += ["--hookdir=/target/etc/pacman.d/hooks", "--logfile=/dev/null", "-Syu", *step.texts("packages")]
-    room.outside(argv, binds=binds, files=files, what="pacman -Syu", alarms=(_ALARM,))
+    if step.texts("packages"):
+        room.outside(argv, binds=binds, files=files, what="pacman -Syu", alarms=(_ALARM,))
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     with room.root() as root:
-        _tidy(root, source)
+        _tidy(root, sources)
         after = inventory.arch(root)
-    made = {"driver": f"{name} {version}", "mirror": source.mirror, "repositories": list(source.repositories)}
+    made = {"driver": f"{name} {version}", "sources": [source.record() for source in sources]}
     return {**made, "packages": inventory.added(before, after)}
 
 
-def _source(step: Step, room: Room) -> _Source:
+def _sources(step: Step, room: Room) -> list[_Source]:
+    """Those of the steps below, then the step's own. Error: there is none; a key in the tree is not what it was."""
+    ours = (made for made in reversed(room.made) if str(made.get("driver", "")).startswith("pacman"))
+    below: Mapping[str, Any] = next(ours, {})
+    found = []
+    for number, entry in enumerate(below.get("sources", ())):
+        name = name_of(number)
+        keys = {part: kept(room, f"{_KEPT}/{name}{part}", wanted) for part, wanted in entry["keys"].items()}
+        found.append(_Source(name, entry["mirror"], tuple(entry["repositories"]), keys))
     if step.text("mirror"):
-        return _Source(url(step), step.texts("repositories"), _keys(step))
-    below = next((made for made in reversed(room.made) if str(made.get("driver", "")).startswith("pacman")), None)
-    if below is None:
+        own = _Source(name_of(len(found)), url(step), step.texts("repositories"), _keys(step))
+        if not any(own[1:] == source[1:] for source in found):
+            found.append(own)
+    if not found:
         raise Error("pacman has no source", "no step below named one", "mirror and keyring name it")
-    return _Source(str(below["mirror"]), tuple(below["repositories"]), _kept_keys(step, room))
+    return found
 
 
 def _keys(step: Step) -> dict[str, bytes]:
@@ -170,20 +189,6 @@ def _lines(part: str, content: bytes) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _kept_keys(step: Step, room: Room) -> dict[str, bytes]:
-    key = kept_keys(step, room, f"{_KEPT}.gpg")
-    if not key:
-        return {}
-    with room.root() as root:
-        lists = {part: read(root, f"{_KEPT}{part}") for part in _LISTS}
-    try:
-        return {".gpg": key} | {part: _lines(part, content) for part, content in lists.items() if content}
-    except ValueError as error:
-        raise Error(
-            f"{_KEPT}-* in the tree is no list of keys", str(error), "a step before this one changed it"
-        ) from None
-
-
 def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
     """The digest of a repository's list of contents."""
     path = os.path.join(mirror.replace("$repo", repository).replace("$arch", arch), f"{repository}.db")
@@ -193,18 +198,20 @@ def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
     return digest_of(path)
 
 
-def _configuration(room: Room, source: _Source) -> str:
+def _configuration(room: Room, sources: Sequence[_Source]) -> str:
     """pacman.conf(5)"""
-    level = "Required DatabaseOptional TrustedOnly" if source.keys else "Never"
-    lines = ["[options]", f"Architecture = {room.arch}", f"SigLevel = {level}", "LocalFileSigLevel = Required"]
-    for name in source.repositories:
-        lines += [f"[{name}]", f"Server = {source.mirror}"]
+    lines = ["[options]", f"Architecture = {room.arch}", "LocalFileSigLevel = Required"]
+    for source in sources:
+        level = "Required DatabaseOptional TrustedOnly" if source.keys else "Never"
+        for name in source.repositories:
+            lines += [f"[{name}]", f"SigLevel = {level}", f"Server = {source.mirror}"]
     return "\n".join(lines) + "\n"
 
 
-def _tidy(root: int, source: _Source) -> None:
+def _tidy(root: int, sources: Sequence[_Source]) -> None:
     with Layer(root) as layer:
         for path in ("var/lib/pacman/sync", "var/cache/pacman/pkg", "var/log/pacman.log"):
             layer.remove(path)
-        for part, key in source.keys.items():
-            layer.file(f"{_KEPT}{part}", io.BytesIO(key), Meta(0o644))
+        for source in sources:
+            for part, key in source.keys.items():
+                layer.file(f"{_KEPT}/{source.name}{part}", io.BytesIO(key), Meta(0o644))

@@ -2,12 +2,15 @@
 (`index`, `source`), `keyring` and `trust`.
 """
 
+import hashlib
 import os
+from collections.abc import Mapping
 
 from treesmith.archive.read import read
 from treesmith.errors import Error
-from treesmith.steps.inputs import host_path
+from treesmith.steps.inputs import Setting, host_path
 from treesmith.steps.room import Room
+from treesmith.steps.schema import Value
 from treesmith.steps.step import Step
 
 
@@ -60,10 +63,40 @@ def keys(step: Step) -> bytes:
         return file.read()
 
 
-def kept_keys(step: Step, room: Room, path: str) -> bytes:
-    """What an earlier step kept at `path` of the tree. Error: nothing, and the recipe does not trust the source."""
+def digest(key: bytes) -> str:
+    """The SHA-256 of a key, in hex; "" of none, whose source is trusted."""
+    return hashlib.sha256(key).hexdigest() if key else ""
+
+
+def kept(room: Room, path: str, wanted: str) -> bytes:
+    """The key at `path` of the tree, where an earlier step kept it. wanted: its digest. Error: it is another."""
+    if not wanted:
+        return b""
     with room.root() as root:
         found = read(root, path)
-    if not found and not step.is_on("trust"):
-        raise Error(f"the tree has no {path}", "so nothing says whose signatures are good", "trust = true")
+    if digest(found) != wanted:
+        raise Error(f"{path} in the tree is not the key that was named", "a step before this one changed it")
     return found
+
+
+def name_of(number: int) -> str:
+    """What the files in the tree of its source are called; number: from 0, in the order of the steps."""
+    return f"treesmith-{number + 1}" if number else "treesmith"
+
+
+def check(step: Step, *options: str) -> None:
+    """Error: one of these is given without the mirror it is about."""
+    for option in options:
+        if step.options.get(option) and not step.text("mirror"):
+            raise step.error(f"{option} is of a mirror, and none is named here", option)
+
+
+def is_named(setting: Setting) -> bool:
+    """Whether a step below names a mirror."""
+    return any("mirror.used" in below.facts for below in setting.below)
+
+
+def is_pinned(own: Mapping[str, Value], setting: Setting) -> bool:
+    """Whether all mirrors named so far are folders, whose lists of contents are in the keys."""
+    named = [facts for facts in (*(below.facts for below in setting.below), own) if "mirror.used" in facts]
+    return bool(named) and all("mirror.lists" in facts for facts in named)
