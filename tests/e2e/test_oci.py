@@ -10,8 +10,10 @@ from pathlib import Path
 
 import images
 import pytest
+from archives import entry, folder, pack
 from command import Command, on
 from images import Registry, sh
+from layouts import Written, digest
 
 from treesmith.compare.differences import differences
 from treesmith.compare.walk import Entry, walk
@@ -159,6 +161,24 @@ def test_images_of_docker(store_path: Path, layout: Path, tmp_path: Path) -> Non
         assert treesmith("launch", "app").stdout == images.SAYS
     finally:
         shutil.rmtree(folder)
+
+
+def test_an_opaque_mark_is_the_overlays_own(tmp_path: Path) -> None:
+    store = create_store(str(tmp_path / "store"), "overlay")
+    layers = [
+        pack(
+            folder("d", mode=0o2751, uid=5), *(entry(f"d/{number}") for number in range(9)), folder("e"), entry("e/x")
+        ),
+        pack(entry("d/.wh..wh..opq"), entry("d/new"), entry("e/.wh.x")),
+    ]
+    written = Written(tmp_path / "layout")
+    written.index(written.image(*(written.blob(layer) for layer in layers), diffs=[digest(layer) for layer in layers]))
+    on(tmp_path / "store")("build", write(tmp_path, "oci:layout"))
+    fs = next(Path(store.path, "layers").glob("*/fs/d/new")).parent.parent
+    assert os.getxattr(fs / "d", "user.overlay.opaque") == b"y" and os.listdir(fs / "d") == ["new"]
+    assert "user.overlay.opaque" not in os.listxattr(fs / "e") and (fs / "e/x").is_char_device()
+    found = {entry.path: entry for entry in entries(store, "app")}
+    assert sorted(found) == ["", "d", "d/new", "e"] and (found["d"].mode, found["d"].uid) == (0o2751, 5)
 
 
 # what is refused

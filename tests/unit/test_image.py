@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from archives import entry, pack
+from layouts import INDEX, MANIFEST, Document, Written, digest, named
 
 from treesmith.archive.blob import Stream
 from treesmith.archive.image import Descriptor, Layout, choose
@@ -16,39 +17,16 @@ from treesmith.errors import Error
 from treesmith.recipe import defaults
 from treesmith.steps.image import launch
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
 ZERO = "sha256:" + "0" * 64
-LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
-class Written:
-    """A layout in a folder, whose parts a test can spoil."""
+def layout(written: Written) -> Layout:
+    return Layout(str(written.folder))
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "blobs/sha256").mkdir(parents=True)
-        self.layout = Layout(str(folder))
 
-    def blob(self, data: bytes, media: str = LAYER) -> dict[str, Any]:
-        value = hashlib.sha256(data).hexdigest()
-        (self.folder / "blobs/sha256" / value).write_bytes(data)
-        return {"mediaType": media, "digest": f"sha256:{value}", "size": len(data)}
-
-    def json(self, document: object, media: str) -> dict[str, Any]:
-        return self.blob(json.dumps(document).encode(), media)
-
-    def image(self, layer: bytes = b"", **more: Any) -> dict[str, Any]:
-        diff = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-        document = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [diff]}, **more}
-        parts = {
-            "config": self.json(document, "application/vnd.oci.image.config.v1+json"),
-            "layers": [self.blob(layer)],
-        }
-        return self.json({"schemaVersion": 2, "mediaType": MANIFEST, **parts}, MANIFEST)
-
-    def index(self, *listed: dict[str, Any]) -> None:
-        (self.folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": listed}))
+def an_image(written: Written, layer: bytes = b"", **more: Any) -> Document:
+    """Of one layer."""
+    return written.image(written.blob(layer), **{"diffs": [digest(layer)], **more})
 
 
 @pytest.fixture
@@ -60,21 +38,17 @@ def platform(architecture: str, variant: str = "", os: str = "linux") -> dict[st
     return {"platform": {"architecture": architecture, "os": os, **({"variant": variant} if variant else {})}}
 
 
-def named(tag: str) -> dict[str, Any]:
-    return {"annotations": {"org.opencontainers.image.ref.name": tag}}
-
-
 def test_an_image_and_its_tag(written: Written) -> None:
-    one, two = written.image(b"one"), written.image(b"two")
+    one, two = an_image(written, b"one"), an_image(written, b"two")
     written.index({**one, **named("a")}, {**two, **named("b")})
-    assert written.layout.find("b", "x86_64") == two["digest"]
-    image = written.layout.image(two["digest"], "x86_64")
+    assert layout(written).find("b", "x86_64") == two["digest"]
+    image = layout(written).image(two["digest"], "x86_64")
     assert image.layers[0].size == 3 and image.diffs == (f"sha256:{hashlib.sha256(b'two').hexdigest()}",)
     with pytest.raises(Error, match="has no image c") as caught:
-        written.layout.find("c", "x86_64")
+        layout(written).find("c", "x86_64")
     assert caught.value.hint == "its tags: a, b"
     with pytest.raises(Error, match="no image for linux/amd64"):
-        written.layout.find("", "x86_64")  # which of the two?
+        layout(written).find("", "x86_64")  # which of the two?
 
 
 @pytest.mark.parametrize(
@@ -86,31 +60,31 @@ def test_the_platform(written: Written, arch: str, chosen: int | None) -> None:
         platform("amd64", os="windows"), platform("amd64"), platform("arm64", "v9"), platform("arm64", "v8"),
         platform("arm", "v6"), platform("arm", "v7"),
     ]  # fmt: skip
-    listed = [{**written.image(bytes([number])), **kind} for number, kind in enumerate(kinds)]
+    listed = [{**an_image(written, bytes([number])), **kind} for number, kind in enumerate(kinds)]
     nested = written.json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, INDEX)
     written.index(nested)
     raw = json.dumps({"mediaType": INDEX, "manifests": listed}).encode()
     if chosen is None:
         with pytest.raises(Error, match="no image for linux/riscv64") as caught:
-            written.layout.find("", arch)
+            layout(written).find("", arch)
         assert "linux/amd64" in caught.value.details and "windows/amd64" in caught.value.details
     else:
-        assert written.layout.find("", arch) == listed[chosen]["digest"] == choose(raw, "sha256:x", arch)
+        assert layout(written).find("", arch) == listed[chosen]["digest"] == choose(raw, "sha256:x", arch)
 
 
 def test_an_image_of_another_architecture(written: Written) -> None:
-    one = written.image(architecture="arm64")
+    one = an_image(written, architecture="arm64")
     with pytest.raises(Error, match="is for linux/arm64, not linux/amd64"):
-        written.layout.image(one["digest"], "x86_64")
+        layout(written).image(one["digest"], "x86_64")
 
 
 @pytest.mark.parametrize("part", ["config", "layers", "manifest"])
 @pytest.mark.parametrize("how", ["changed", "longer", "cut off", "gone"])
 def test_a_blob_that_is_not_what_it_should_be(written: Written, part: str, how: str) -> None:
-    manifest = written.image(b"layer")
-    document = json.loads(written.layout.open(Descriptor(manifest["digest"], manifest["size"], "")).read())
+    manifest = an_image(written, b"layer")
+    document = json.loads(layout(written).open(Descriptor(manifest["digest"], manifest["size"], "")).read())
     blob = {"config": document["config"], "layers": document["layers"][0], "manifest": manifest}[part]
-    path = Path(written.layout.path(blob["digest"]))
+    path = Path(layout(written).path(blob["digest"]))
     data = path.read_bytes()
     match how:
         case "changed":
@@ -123,8 +97,8 @@ def test_a_blob_that_is_not_what_it_should_be(written: Written, part: str, how: 
             path.unlink()
     written.index(manifest)
     with pytest.raises(Error, match=r"is damaged|is not what it should be|lacks the blob"):
-        image = written.layout.image(written.layout.find("", "x86_64"), "x86_64")
-        written.layout.open(image.layers[0])
+        image = layout(written).image(layout(written).find("", "x86_64"), "x86_64")
+        layout(written).open(image.layers[0])
 
 
 @pytest.mark.parametrize(
@@ -138,17 +112,17 @@ def test_a_blob_that_is_not_what_it_should_be(written: Written, part: str, how: 
 def test_manifests_that_make_no_sense(written: Written, document: object) -> None:
     blob = written.json(document, MANIFEST)
     with pytest.raises(Error):
-        written.layout.image(blob["digest"], "x86_64")
+        layout(written).image(blob["digest"], "x86_64")
 
 
 def test_layers_and_their_diffs(written: Written) -> None:
     config = {"rootfs": {"diff_ids": []}}
     with pytest.raises(Error, match="1 layers, its configuration 0"):
-        written.layout.image(written.image(b"x", **config)["digest"], "x86_64")
+        layout(written).image(an_image(written, b"x", **config)["digest"], "x86_64")
     with pytest.raises(Error, match="no digest"):
-        written.layout.image(written.image(b"x", rootfs={"diff_ids": ["x"]})["digest"], "x86_64")
+        layout(written).image(an_image(written, b"x", rootfs={"diff_ids": ["x"]})["digest"], "x86_64")
     with pytest.raises(Error, match="names no layers"):
-        written.layout.image(written.image(b"x", rootfs={"diff_ids": "x"})["digest"], "x86_64")
+        layout(written).image(an_image(written, b"x", rootfs={"diff_ids": "x"})["digest"], "x86_64")
 
 
 def zstd(data: bytes) -> bytes:

@@ -5,10 +5,11 @@ removed is what the layer itself has not made. Through an overlay's view the ker
 """
 
 import os
+import stat
 import tarfile
 from typing import BinaryIO, Protocol, cast
 
-from treesmith.archive.layer import Layer, Meta
+from treesmith.archive.layer import Layer, Meta, is_kept
 from treesmith.archive.unpack import BROKEN, Member, lay, safe
 from treesmith.errors import Error
 
@@ -143,9 +144,24 @@ class _Changes(Layer):
         except OSError:
             return
         try:
-            for child in os.listdir(fd):
+            hidden = os.listdir(fd)
+            for child in hidden:
                 self._hide(fd, child)
             if bare:
                 self._dress(fd, Meta())
+            if hidden and name != "." and not os.listdir(fd):
+                self._renew(parent, name, fd)
         finally:
             os.close(fd)
+
+    def _renew(self, parent: int, name: str, old: int) -> None:
+        """The emptied folder `old` made anew: to an overlay that is one opaque mark, and no whiteout for each name."""
+        status = os.fstat(old)
+        xattrs = tuple((xattr, os.getxattr(old, xattr)) for xattr in os.listxattr(old) if is_kept(xattr))
+        os.rmdir(name, dir_fd=parent)
+        os.mkdir(name, 0o700, dir_fd=parent)
+        new = os.open(name, _FOLDER, dir_fd=parent)
+        try:
+            self._dress(new, Meta(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, None, xattrs))
+        finally:
+            os.close(new)

@@ -2,9 +2,12 @@
 same. Every document and blob is what its digest and size say, or it is an Error: nothing here trusts what it reads.
 """
 
+import errno
 import hashlib
+import io
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +64,7 @@ class Layout:
         """The digest of the manifest for the architecture (the kernel's word), of the image `tag`, "": the only one."""
         path = f"{self._folder}/index.json"
         try:
-            with open(path, "rb") as file:
+            with _opened(path) as file:
                 index = parse(file.read(_LARGEST + 1), path)
         except OSError as error:
             raise Error(f"{self._folder} is no OCI layout", f"{path}: {error.strerror}") from None
@@ -112,11 +115,11 @@ class Layout:
         with self.open(descriptor) as file:
             return parse(file.read(), descriptor.digest)
 
-    def open(self, descriptor: Descriptor) -> Any:
+    def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """A blob, its bytes checked."""
         path = self.path(descriptor.digest)
         try:
-            file = open(path, "rb")  # the caller's
+            file = _opened(path)  # the caller's
         except OSError as error:
             raise Error(f"the image lacks the blob {descriptor.digest}", f"{path}: {error.strerror}") from None
         try:
@@ -142,6 +145,15 @@ class Layout:
     def _tags(self, index: Mapping[str, Any], path: str) -> str:
         tags = [_table(one, "annotations", path).get(_NAME) for one in _dicts(index, "manifests", path)]
         return ", ".join(str(tag) for tag in tags if tag) or "none"
+
+
+def _opened(path: str) -> io.BufferedReader:
+    """A file, and nothing that would keep us waiting or has no end. OSError: it is none."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
 
 
 def choose(raw: bytes, digest: str, arch: str) -> str:

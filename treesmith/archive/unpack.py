@@ -79,6 +79,7 @@ class _Whole(Member):
 
 def lay(layer: Layer, tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, linked: str) -> int:
     """Make a member at `path`; `linked` is the path that a hard link's target has. How many entries were made."""
+    _check_numbers(member)
     meta = Meta(member.mode & 0o7777, member.uid, member.gid, _time(member), tuple(_xattrs(member)))
     if member.isdir():
         layer.folder(path, meta)
@@ -96,6 +97,16 @@ def lay(layer: Layer, tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, 
         kind = "a device node" if member.isdev() else f"of the unknown type {member.type!r}"
         raise Error(f"{member.name} is {kind}", "no tree may hold one: a container's /dev is made for it")
     return 1
+
+
+def _check_numbers(member: tarfile.TarInfo) -> None:
+    """tarfile takes a pax record that is no number for 0: root's, or no content, and then reads that as headers."""
+    for field, number in tarfile.PAX_NUMBER_FIELDS.items():
+        text = member.pax_headers.get(field, "0")
+        try:
+            number(text)
+        except ValueError:
+            raise Error(f"{member.name}: its {field}, {text[:100]!r}, is no number") from None
 
 
 def safe(name: str) -> str:
