@@ -37,4 +37,4 @@ class BusyError(Error):
 
 
 class EndedError(BusyError):
-    """Who held it has just ended: nothing was done yet, and it can be tried again at once."""
+    """Who held it has just ended, or changed what was copied: it can be tried again at once."""

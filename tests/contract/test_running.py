@@ -1,6 +1,7 @@
 """A snapshot of a tree that runs: of one point in time, with all that was deleted gone, and what runs goes on."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from launching import wait_for
 from running import runnable, running
 
 from treesmith.compare import differences
-from treesmith.errors import BusyError
+from treesmith.errors import BusyError, EndedError
 from treesmith.sandbox import cgroup, leftovers, standstill
 from treesmith.store import Store, Tree
 
@@ -87,10 +88,42 @@ def test_what_ends_just_then(store: Store, tree: Tree, monkeypatch: pytest.Monke
     assert not list(differences(content(store, tree), content(store, snapshot)))
 
 
+@pytest.mark.parametrize("what", ["ends", "is thawed", "ends, and files go"])
+def test_what_does_not_stand_still(store: Store, tree: Tree, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is copied: it is copied again, as what it is then."""
+    if store.backend.traits.live == "atomic":
+        pytest.skip("nothing is frozen here")
+    runs, kinds, fork = ExitStack(), list[bool](), store.backend.fork
+    process = runs.enter_context(running(store, tree, "echo up; touch /new; exec sleep 1000"))
+
+    def disturbed(*words: object, running: bool = False) -> object:
+        found = fork(*words, running=running)  # type: ignore[arg-type]
+        kinds.append(running)
+        if len(kinds) == 1:
+            if what == "is thawed":
+                cgroup.freeze(process.cgroup, False)
+            else:
+                runs.close()
+            if what == "ends, and files go":
+                raise FileNotFoundError(2, "No such file or directory")
+        return found
+
+    with runs:
+        wait_for("the file", lambda: os.path.lexists(f"/proc/{process.pid}/root/new"))
+        monkeypatch.setattr(store.backend, "fork", disturbed)
+        snapshot = store.snapshot(tree, "snapshot")
+        assert kinds == [True, what == "is thawed"]
+        with opened(store, snapshot, "ro") as root:
+            assert (root / "new").exists()
+    assert store.recover() == []
+
+
 def test_what_has_ended_runs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its note is there still; and another's, that never had a cgroup."""
     monkeypatch.setattr(leftovers.ids, "notes", lambda: ["/treesmith-gone\nended\n1 0", "\nwithout\n1 0"])
-    assert leftovers.running("ended") is None and leftovers.running("nobody") is None
+    with pytest.raises(EndedError):
+        leftovers.running("ended")
+    assert leftovers.running("nobody") is None
     assert leftovers.running("without") == ""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import leaks
 import pytest
+from killing import Victim
 from launching import PATIENCE, wait_for
 from plain import Plain
 
@@ -19,6 +20,13 @@ CALLS = (
     "recvfrom", "pidfd_open", "wait4", "?rmdir,?unlink,?unlinkat",
 )  # fmt: skip
 WORDS = ("launch", "-q", "base", "--")
+KINDS = {
+    "private network": (("--network=private", "--port=8099:80"), ("true",)),
+    "boot with binds": (
+        ("--boot", "--bind=/usr:/data/deep:ro,noidmap", "--tmpfs=/scratch"), ("/bin/sh", "-c", "poweroff -f"),
+    ),
+}  # fmt: skip
+OTHERS = ("clone3", "clone", "fork", "pwrite64", "open_tree", "sendto", "recvfrom", "wait4", "rmdir")
 
 
 def assert_cleared(me: Plain, before: set[str]) -> None:
@@ -59,3 +67,29 @@ def test_at_each_system_call(me: Plain, tmp_path: Path, call: str) -> None:
         hits += status != 0
     assert hits
     assert_cleared(me, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_launches_of_other_kinds(me: Plain, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a writable tree, whose inside is the same afterwards."""
+    options, command = KINDS[kind]
+    me.run("snapshot", "-q", "base", "writable")
+    me.run("launch", "-q", *options, "writable", "--", *command)
+    before, there = leaks.state(), listed(me)
+    victim = Victim(me.argv("launch", "-q", *options, "writable", "--", *command), None, tmp_path / "trace")
+    points = 0
+    for call, when in victim.moments(2, OTHERS):
+        points += victim.kill(call, when)
+        wait_for("the end of everything inside", lambda: not leaks.since(before, 0))
+        assert me.run(*WORDS, "echo", "fine").stdout == "fine\n"
+        assert (me.records(), listed(me)) == (set(), there), (call, when)
+    me.run("rm", "-q", "writable")
+    assert_cleared(me, before)
+    with capsys.disabled():
+        print(f" {points} points", end="")
+    assert points > 10
+
+
+def listed(me: Plain) -> str:
+    return me.run("launch", "-q", "writable", "--", "find", "/", "-xdev").stdout

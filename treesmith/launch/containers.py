@@ -223,7 +223,20 @@ def recover() -> None:
         except FileNotFoundError:
             continue
         if lock:
+            _clear_tree(path)
             lock.remove()
+
+
+def _clear_tree(path: str) -> None:
+    """A dead supervisor's, given by his record: what he made in it to mount at goes when its lock is taken."""
+    record = _read(path)
+    if record and os.path.lexists(f"{record['store']}/trees/{record['id']}/{records.POINTS}"):
+        from treesmith.store import open_store
+
+        try:
+            open_store(record["store"]).lock(record["id"], exclusive=True).close()
+        except (Error, OSError):
+            pass  # whoever has it is told why
 
 
 def _paths() -> "list[str]":

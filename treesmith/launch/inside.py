@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from treesmith.store.records import Tree
 
 
-def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", view: "View", tty: bool) -> Sandbox:
-    """id: of what runs, the tree or a throw-away copy of it."""
+def make(
+    tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", view: "View", tty: bool, notes: str
+) -> Sandbox:
+    """id: of what runs, the tree or a throw-away copy of it. notes: see Sandbox."""
     env = {"PATH": PATH, "container": "treesmith", "container_uuid": _uuid(id)}
     if tty:
         env["TERM"] = os.environ.get("TERM", "linux") if not spec.boot or os.isatty(1) else "dumb"
@@ -49,6 +51,7 @@ def make(tree: "Tree", spec: "Spec", id: str, lease: "Lease | Alone | None", vie
         read_only=spec.read_only,
         tty=size(0 if os.isatty(0) else 1) if tty else None,
         tree=id,
+        notes=notes,
     )
 
 

@@ -16,6 +16,7 @@ from treesmith.sandbox.enter import enter
 from treesmith.sandbox.sandbox import Sandbox
 from treesmith.sandbox.standstill import Turn
 from treesmith.sandbox.start import start
+from treesmith.store import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _once(
     assert record
     tty = bool(machine) or (os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty)
     view = store.backend.open(claim, "ephemeral" if claim.stage else "rw")
+    notes = "" if claim.stage else f"{claim.home}/{records.POINTS}"
     process = None
 
     def ready() -> None:
@@ -169,7 +171,7 @@ def _once(
             caller.started(record.fields["name"])
 
     try:
-        sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty)
+        sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty, notes)
         process, ends = _start(sandbox)
         record.begin(process, sandbox)
         if host and machine:
@@ -188,6 +190,10 @@ def _once(
         if process:
             process.close()
         view.close()
+        if notes and os.path.lexists(notes):
+            from treesmith.store.recovery import clear_points  # seldom
+
+            clear_points(store, claim.id)
 
 
 def _host(spec: "Spec") -> "ModuleType | None":

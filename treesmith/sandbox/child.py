@@ -5,7 +5,9 @@ and the child say to each other, over a socket of packets:
 
     parent                                        child
     go (the maps are written, layers id-mapped) ->
-                                              <-  made, what the tree lacked, if anything, with descriptors
+                                              <-  makes, a path that the tree lacks, where that is to be noted
+    go (it is) ->
+                                              <-  made, all that it lacked, if anything, with descriptors
                                               <-  ready, with the pty's two ends and an init's notify socket;
                                                   all ids changed, PDEATHSIG set
     go (only now: getppid is always 0 here, so the child learns of the parent's death by the end of file) ->
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from treesmith.sandbox.filters import Filters
     from treesmith.sandbox.sandbox import Sandbox
 
-GO, MADE, READY, FAILED = b"go", b"made", b"ready", b"failed"
+GO, MAKES, MADE, READY, FAILED = b"go", b"makes", b"made", b"ready", b"failed"
 OURS = 125  # the exit status of a failure of our own
 
 
@@ -76,7 +78,12 @@ def _become(child: Child) -> None:
     if not sandbox.chroot:
         sethostname(sandbox.hostname)
     emulated = command.emulates()
-    made = Made()
+
+    def ask(path: str) -> None:
+        child.talk.send(MAKES + os.fsencode(path))
+        _await(child.talk)
+
+    made = Made(ask) if sandbox.notes else Made()
     try:
         root = Root(sandbox, child.brought, made)
     finally:
@@ -123,10 +130,15 @@ def ready(
     passed = (*(terminal or ()), *((notify.fileno(),) if notify else ()))
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *passed))] if passed else []
     talk.sendmsg([READY], ancillary)
-    if talk.recv(len(GO)) != GO:
-        os._exit(OURS)
+    _await(talk)
     close_on_exec(3)
     return path, argv, environment
+
+
+def _await(talk: "_socket.socket") -> None:
+    """The parent's go. Without, it is dead."""
+    if talk.recv(len(GO)) != GO:
+        os._exit(OURS)
 
 
 def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:

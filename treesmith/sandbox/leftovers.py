@@ -4,6 +4,7 @@ import os
 import select
 
 from treesmith import ids
+from treesmith.errors import EndedError
 from treesmith.linux import process
 from treesmith.sandbox import cgroup
 
@@ -36,12 +37,15 @@ def clear(tree: str = "") -> int:
 
 def running(tree: str) -> "str | None":
     """The cgroup's folder of the sandbox that runs in a tree, whose lock somebody holds; "" if it has none. None: no
-    sandbox does, or it has just ended."""
+    sandbox does. EndedError: it is being made, or has just ended."""
     found = [note for note in map(_Note, ids.notes()) if note.tree == tree]
     if not found:
         return None
     folders = [cgroup.base() + note.cgroup for note in found if note.cgroup and cgroup.base()]
-    return next((folder for folder in folders if cgroup.is_populated(folder)), None if folders else "")
+    present = [folder for folder in folders if cgroup.is_populated(folder)]
+    if folders and not present:
+        raise EndedError("what ran has just ended", hint="try again")
+    return present[0] if present else ""
 
 
 class _Note:

@@ -64,7 +64,7 @@ class Sandbox:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "chroot", "command", "defaults", "env", "files", "filtered",
-        "furnish", "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync",
+        "furnish", "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync", "notes",
         "private_users", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
@@ -98,6 +98,7 @@ class Sandbox:
         no_sync: bool = False,
         tty: "tuple[int, int] | None" = None,
         tree: str = "",
+        notes: str = "",
     ) -> None:
         self.view = view  # "/"
         self.command = command  # empty: the user's shell
@@ -126,3 +127,4 @@ class Sandbox:
         self.no_sync = no_sync  # fsync and its like succeed without doing anything, if filtered: for builds
         self.tty = tty  # (rows, columns): a pty of its own instead of the descriptors handed to `start`
         self.tree = tree  # the id of the tree that it writes to, for `leftovers.clear`
+        self.notes = notes  # the file for `point.clear`; "": the root does not outlive whoever holds it

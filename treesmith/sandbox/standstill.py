@@ -10,7 +10,7 @@ import time
 
 import treesmith
 from treesmith import ids
-from treesmith.errors import BusyError, EndedError, Error
+from treesmith.errors import EndedError, Error
 from treesmith.linux.file import private_folder
 from treesmith.sandbox import cgroup
 
@@ -75,9 +75,9 @@ class Standstill:
             raise
 
     def check(self) -> None:
-        """BusyError: it did not stand still all the time."""
+        """EndedError: it did not stand still all the time."""
         if not (cgroup.is_frozen(self._folder) and cgroup.is_populated(self._folder)):
-            raise BusyError("what runs was ended or thawed while it was copied", hint="try again")
+            raise EndedError("what runs was ended or thawed while it was copied", hint="try again")
 
     def __enter__(self) -> "Standstill":
         return self

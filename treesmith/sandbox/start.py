@@ -59,6 +59,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         allowed = filters.find(sandbox)
         process.ids = ids.allocate()  # without private users it is only the slot that counts
         owner = process.ids.first if sandbox.private_users else 0
+        process.made.notes = sandbox.notes
         limited = _place(process, sandbox)
         leaf = opened.keep(_cgroup(process, owner, sandbox.tree, limited))
         controlled = treesmith.ROOTLESS or (leaf >= 0 and devices.control(leaf))  # a user's trees have no devices
@@ -225,8 +226,12 @@ def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
 def finish(ours: "_socket.socket", process: Process) -> None:
     """Hear the child out, until it has executed what it is for. Error: what it said instead."""
     packet, fds = _receive(ours)
-    while packet.startswith(child.MADE):
-        process.made.take(packet.removeprefix(child.MADE), fds)
+    while packet.startswith((child.MAKES, child.MADE)):
+        if packet.startswith(child.MADE):
+            process.made.take(packet.removeprefix(child.MADE), fds)
+        else:
+            process.made.expect(os.fsdecode(packet.removeprefix(child.MAKES)))
+            ours.send(child.GO)
         packet, fds = _receive(ours)
     if packet == child.READY:
         if fds:

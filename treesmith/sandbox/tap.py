@@ -32,10 +32,11 @@ class Tap:
         argv += ["--pid", "/dev/stdout"]  # which it writes when all is ready
         said = os.memfd_create("pasta", os.MFD_CLOEXEC)
         reading, writing = os.pipe()
+        parent = os.getpid()
         try:
             self._pid = os.fork()
             if not self._pid:
-                _execute(self._program, argv, writing, said)
+                _execute(self._program, argv, writing, said, parent)
             os.close(writing)
             writing = -1
             if not os.read(reading, 32):
@@ -59,12 +60,14 @@ class Tap:
             self._pid = 0
 
 
-def _execute(program: str, argv: "list[str]", out: int, errors: int) -> "NoReturn":
+def _execute(program: str, argv: "list[str]", out: int, errors: int, parent: int) -> "NoReturn":
     """In a session of its own, out of the terminal's reach; it ends with us, as it sees no namespace end."""
     try:
         signals.defaults()
         os.setsid()
         prctl(PR_SET_PDEATHSIG, _SIGKILL)
+        if os.getppid() != parent:
+            os._exit(127)  # it was killed before that
         null = os.open("/dev/null", os.O_RDWR)
         for number, fd in enumerate((null, out, errors)):
             os.dup2(fd, number)

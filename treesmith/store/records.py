@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FILE = "tree.json"
+POINTS = "points"  # beside it, while something runs in the tree: see sandbox/point.py
 
 
 class Tree:

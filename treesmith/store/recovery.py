@@ -7,6 +7,7 @@ is to be removed into trash/. `sweep` does the slow removing, outside the lock.
 
 import os
 
+from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.names import is_id
 from treesmith.store import index, locks, records
 
@@ -48,6 +49,8 @@ def settle(store: "Store", thorough: bool = False) -> None:
             lock.close()
     _try(_finish_superseded, store)
     _try(_clear_links, store)
+    if thorough:
+        _try(_clear_all_points, store)
     _try(_clear_locks, store)
 
 
@@ -111,6 +114,25 @@ def _waste(store: "Store", staging: "Callable[[], set[str]]") -> "list[str]":
     return trash + unowned(store, live, staging)
 
 
+def clear_points(store: "Store", id: str) -> None:
+    """Remove what a killed launch has made in a tree to mount at; the tree's exclusive lock is held."""
+    from treesmith.sandbox import point
+
+    try:
+        tree = store.read(id)
+        view = store.backend.open(tree, "rw")
+        try:
+            root = view.mount()
+        finally:
+            view.close()
+    except (OSError, Error):
+        return  # whoever uses the tree is told
+    try:
+        _try(point.clear, root, f"{tree.home}/{records.POINTS}")
+    finally:
+        os.close(root)
+
+
 def _free(path: str) -> "locks.Lock | None":
     try:
         return locks.attempt(path, exclusive=True, create=False, patience=0)
@@ -165,6 +187,15 @@ def _clear_links(store: "Store") -> None:
             plain = link.partition("@")[0]
             if not os.path.lexists(f"{store.path}/trees/{id}") or (plain != link and names.get(plain) == id):
                 index.discard(f"{store.path}/{folder}", link)
+
+
+def _clear_all_points(store: "Store") -> None:
+    for id in os.listdir(f"{store.path}/trees"):
+        if os.path.lexists(f"{store.path}/trees/{id}/{records.POINTS}"):
+            try:
+                store.lock(id, exclusive=True).close()
+            except (BusyError, NotFoundError):
+                continue
 
 
 def _clear_locks(store: "Store") -> None:

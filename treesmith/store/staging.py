@@ -56,20 +56,15 @@ class Stage:
 
     def fork(self, tree: "Tree", throwaway: bool = False) -> None:
         """A copy-on-write copy of `tree`, which is locked until the stage is closed; or which runs, if it is writable
-        and this no throwaway. BusyError if it can be neither."""
+        and this no throwaway. BusyError if it can be neither; EndedError: with another stage it may be."""
         store = self._store
-        while True:
-            try:
-                self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
-                break
-            except BusyError as error:
-                if tree.sealed or throwaway:
-                    raise
-                try:
-                    self._fork_running(tree, error)
-                    return
-                except EndedError:
-                    continue
+        try:
+            self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+        except BusyError as error:
+            if tree.sealed or throwaway:
+                raise
+            self._fork_running(tree, error)
+            return
         source = store.read(tree.id)
         result = store.backend.fork(source, self.id, self.home, throwaway)
         self.layout, self.wrote, self.source = result.child, result.wrote, source.id
@@ -97,7 +92,11 @@ class Stage:
         from treesmith.sandbox.standstill import Standstill
 
         with Standstill(tree.id, folder) as still:
-            self._copy_running(tree)
+            try:
+                self._copy_running(tree)
+            except OSError:
+                still.check()  # it may be the reason
+                raise
             still.check()
         self.stood = still.took
 
@@ -107,7 +106,7 @@ class Stage:
         self.layout, self.wrote, self.source, self._seen = result.child, result.wrote, source.id, source.layout
 
     def check(self) -> None:
-        """The writers' lock is held. BusyError: the source was not locked, and is no more what it was."""
+        """The writers' lock is held. EndedError: the source was not locked, and is no more what it was."""
         if self._seen is None or not self.source:
             return
         try:
@@ -115,7 +114,7 @@ class Stage:
                 return
         except NotFoundError:
             pass
-        raise BusyError(f"@{self.source} was changed while it was copied", hint="try again")
+        raise EndedError(f"@{self.source} was changed while it was copied", hint="try again")
 
     def hold(self, lock: locks.Lock) -> None:
         """Keep a lock for as long as this stage lasts."""

@@ -2,9 +2,10 @@
 
 import gc
 import os
+import time
 
 import treesmith
-from treesmith.errors import Error, NotFoundError
+from treesmith.errors import BusyError, EndedError, Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
 from treesmith.store import index, locks, mounted, records
 from treesmith.store.place import default_path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FILE = "store.json"
+_PATIENCE = 10.0  # s, with what ends or starts again while it is copied
 
 
 def open_store(path: str = "") -> "Store":
@@ -187,6 +189,10 @@ class Store:
                     from treesmith.sandbox import leftovers
 
                     leftovers.clear(id)
+                    if exclusive and os.path.lexists(f"{home}/{records.POINTS}"):
+                        from treesmith.store.recovery import clear_points
+
+                        clear_points(self, id)
                     os.utime(lock.fileno())
                     return lock
             except BaseException:
@@ -268,14 +274,30 @@ class Store:
             from treesmith.store.publish import name_taken
 
             raise name_taken(name)
+        until = 0.0
+        while True:
+            try:
+                return self._snapshot(source, name, labels, stood)
+            except BusyError as error:
+                if isinstance(error, EndedError):
+                    until = until or time.monotonic() + _PATIENCE
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.002)
+
+    def _snapshot(
+        self, source: Tree, name: str, labels: "dict[str, str] | None", stood: "Callable[[float], None]"
+    ) -> Tree:
+        """EndedError: what ran in `source` did not go on running, or standing still. Not for long, and it is free."""
         with self.stage() as stage:
             stage.fork(source)
-            if stage.stood:
-                stood(stage.stood)
-            return self.publish(
+            made = self.publish(
                 stage, "snapshot", name, recipe=source.recipe, steps=source.steps, launch=source.launch,
                 labels=labels, replace=False, flush=stage.wrote,
             )  # fmt: skip
+            if stage.stood:
+                stood(stage.stood)
+            return made
 
     def throwaway(self, tree: Tree) -> Stage:
         """A fork that lives until it is closed, or its holder dies. `tree` is locked (shared) as long. Never synced."""
