@@ -30,8 +30,8 @@ APT = ["/usr/bin/apt-get", "/usr/bin/apt-config", "/usr/bin/apt-key", "/usr/bin/
 METHODS = [f"/usr/lib/apt/methods/{name}" for name in ("copy", "file", "gpgv", "http", "store")]
 USERS = ["/usr/sbin/useradd", "/usr/sbin/groupadd"]
 APPLETS = """
-[ base64 basename cat chmod chown cmp comm cp cut date diff dirname echo expr false find grep head id ln ls mawk mkdir
-mktemp mv printf ps pwd readlink rm rmdir sed sleep sort stat tail test touch tr true uname wc yes
+[ base64 basename cat chmod chown cmp comm cp cut date dd diff dirname echo expr false find grep head id ln ls mawk
+mkdir mktemp mv printf ps pwd readlink rm rmdir sed sleep sort stat tail test touch tr true uname wc yes
 """
 PLAIN = """
 boot dev etc home mnt opt proc root run sys usr/bin usr/lib usr/lib64 usr/sbin usr/share var/cache var/lib var/log

@@ -116,6 +116,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"from": "app2", "to": "/opt", "owner": "app:app", "mode": "0600", "ignore": "other.gpg"},
         ["app/main.py", "app/sub/data"],
     ),
+    "ansible": (
+        {"playbook": "app/main.py", "vars": ("a=1", "b=2"), "tags": ("x",)},
+        {"playbook": "app/sub/data", "vars": ("b=2", "a=1"), "tags": ("y",)},
+        ["app/main.py", "app/sub/data"],
+    ),
     "dnf": (
         {
             "packages": ("a", "b"), "release": "40", "mirror": "rpms", "keyring": "ring.gpg", "trust": False,
@@ -261,7 +266,7 @@ def test_a_file_changed(folder: Path, kind: str) -> None:
             assert key(step(folder, kind)) == before
 
 
-FOLDERS = {"copy": "app", "pip": "index", "gem": "gems", "cpan": "cpan", "make": "app"}
+FOLDERS = {"ansible": "app", "copy": "app", "pip": "index", "gem": "gems", "cpan": "cpan", "make": "app"}
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
