@@ -56,25 +56,50 @@ def launch(trees: Trees, root: Path, *words: str) -> subprocess.CompletedProcess
     return plain
 
 
-@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
-@pytest.mark.parametrize("kind", ["link to the host", "relative link", "loop", "file", "fifo", "socket"])
-def test_dev_proc_sys_are_no_folders(trees: Trees, root: Path, decoy: Path, name: str, kind: str) -> None:
-    path = root / name
+KINDS = ("link to the host", "relative link", "dangling link", "loop", "file", "fifo", "socket")
+
+
+def put(path: Path, kind: str, decoy: Path) -> None:
+    """Something that is no folder, where one belongs."""
     if kind == "link to the host":
         path.symlink_to(decoy)
     elif kind == "relative link":
         path.symlink_to(f"../../../../../../..{decoy}/empty")
+    elif kind == "dangling link":
+        path.symlink_to("/nowhere/at/all")
     elif kind == "loop":
-        path.symlink_to(name)
+        path.symlink_to(path.name)
     elif kind == "file":
         path.touch()
     elif kind == "fifo":
         os.mkfifo(path)
     else:
         os.mknod(path, 0o140644)
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dev_proc_sys_are_no_folders(trees: Trees, root: Path, decoy: Path, name: str, kind: str) -> None:
+    put(root / name, kind, decoy)
     done = launch(trees, root, "--", "true")
     assert done.returncode == 125
     assert f"/{name} of the tree is not a folder" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["etc", "run", "tmp"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_that_are_none(trees: Trees, root: Path, decoy: Path, name: str, kind: str) -> None:
+    """Files of ours are laid into /etc, memory over /run and /tmp; also where a plain user is let in."""
+    path = root / name
+    shutil.rmtree(path, ignore_errors=True)
+    put(path, kind, decoy)
+    chroot = (("--isolation=chroot", "--user=1000:1000"),) if name == "etc" else ()
+    for options in (("--network=host",), *chroot):
+        done = launch(trees, root, "--read-only", *options, "--", "/bin/busybox", "echo", "up")
+        if done.returncode:
+            assert done.returncode == 125 and f"/{name}" in done.stderr and "of the tree" in done.stderr, done
+        else:
+            assert done.stdout == "up\n"
 
 
 def test_etc_leads_out(trees: Trees, root: Path, decoy: Path) -> None:

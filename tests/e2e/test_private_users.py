@@ -5,6 +5,7 @@ import re
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,29 @@ def test_sockets_of_the_hosts_network_that_have_no_path(trees: Trees, options: t
         command = ("/usr/bin/python3", "-I", "-c", ask, f"{name}-own")
         done = trees.run("launch", "-q", "base", *network, *options, *programs, "--", *command)
     assert done.stdout.split("\n")[:3] == ["Operation not permitted", "connected", "moved"], done
+
+
+@pytest.fixture
+def unmapped(tmp_path: Path) -> Iterator[Trees]:
+    """Kept where nothing can be id-mapped: on an overlay."""
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    merged = tmp_path / "merged"
+    subprocess.run(["mount", "-t", "overlay", "-o", options, "tests", merged], check=True)
+    try:
+        yield Trees(merged)
+    finally:
+        subprocess.run(["umount", merged], check=True)
+
+
+def test_where_nothing_can_be_id_mapped(unmapped: Trees, tmp_path: Path) -> None:
+    said = unmapped.run("--store", str(tmp_path / "merged/other"), "init").stdout
+    assert "no id-mapped mounts: launches there need --private-users no" in said
+    refused = unmapped.run("launch", "-q", "base", "--", "true")
+    assert refused.returncode == 125 and "the tree cannot be id-mapped" in refused.stderr
+    assert "--private-users no" in refused.stderr
+    tree = unmapped.fresh()
+    assert unmapped.sh("touch /x; chown 33:44 /root; id -u", NO, tree=tree) == "0\n"
+    chroot = ("--isolation=chroot", "--user=me")
+    assert unmapped.sh("stat -c %u:%g /x /root; id -u", *chroot, tree=tree).split() == ["0:0", "33:44", "1000"]
