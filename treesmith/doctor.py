@@ -14,6 +14,7 @@ from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
 from treesmith.launch.network import alone
 from treesmith.launch.network.rules import find_nft
+from treesmith.linux import landlock
 from treesmith.linux.call import NUMBERS, machine
 from treesmith.linux.process import NEWCGROUP, NEWIPC, NEWNET, NEWNS, NEWPID, NEWUSER, NEWUTS, unshare
 from treesmith.linux.seccomp import Library
@@ -52,6 +53,7 @@ def checks(store: str = "", refused: Error | None = None) -> Iterator[Check]:
     yield _ids()
     yield _init()
     yield _seccomp()
+    yield _landlock()
     yield _sandbox()
     yield _cgroups()
     yield _pasta() if treesmith.ROOTLESS else _nft()
@@ -131,6 +133,13 @@ def _seccomp() -> Check:
         return Check("seccomp", "ok", f"libseccomp {Library().version()}")
     except OSError as error:
         return Check("seccomp", "fail", str(error), "apt install libseccomp2")
+
+
+def _landlock() -> Check:
+    if landlock.has_scopes():
+        return Check("landlock", "ok", "keeps the host's abstract sockets from who has its network")
+    found = "not there, or before Linux 6.12: who has the host's network reaches its abstract sockets"
+    return Check("landlock", "no", found)
 
 
 def _sandbox() -> Check:

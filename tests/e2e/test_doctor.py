@@ -1,6 +1,7 @@
 """doctor tries things, and says what to do where they fail."""
 
 import json
+import os
 
 from command import Command
 
@@ -24,6 +25,8 @@ def test_what_works_here(treesmith: Command, store: Store) -> None:
         "id-mapped mounts",
     ):
         assert found[name]["state"] == "ok", found[name]
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    assert found["landlock"]["state"] == ("ok" if release >= (6, 12) else "no")
     assert f"kept by {store.backend.name}" in found["store"]["found"]
     lines = treesmith("doctor").stdout.splitlines()
     assert lines[0].split() == ["STATE", "CHECK", "FOUND"]

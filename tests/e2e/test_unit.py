@@ -34,6 +34,14 @@ def test_a_unit(trees: Trees, tree: str, tmp_path: Path) -> None:
     assert not about, about
 
 
+@pytest.mark.parametrize("words", [("--isolation", "chroot", "--user", "me"), ("--private-users", "no")])
+def test_a_unit_shuts_in_as_asked(trees: Trees, words: tuple[str, ...]) -> None:
+    unit = keys(trees.run("unit", "base", *words).stdout)
+    asked = shlex.split(unit["ExecStart"])
+    assert all(f"{name} {value}" in " ".join(asked) for name, value in zip(words[::2], words[1::2], strict=True))
+    assert trees.run("unit", "base", *words, "--boot").returncode == 2
+
+
 def test_words_reach_the_command_as_they_are() -> None:
     """systemd's quoting undone: what it would execute."""
     text = service.systemd("t", "/a store", ["treesmith"], [f"--setenv=X={word}" for word in HOSTILE], Limits())

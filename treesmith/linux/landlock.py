@@ -10,21 +10,22 @@ _SCOPES_SINCE = 6  # of Linux 6.12
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 
 
-def shut_in(scopes: int) -> bool:
-    """Reach no more of these that are not made by whoever is as shut in as we are. As with every Landlock domain, no
-    process outside can be traced any more. False: this kernel cannot. Takes no_new_privs, or SYS_ADMIN."""
+def has_scopes() -> bool:
+    """Does this kernel know what `shut_in` asks of it?"""
     try:
-        version = syscall("landlock_create_ruleset", None, 0, _VERSION)
+        return syscall("landlock_create_ruleset", None, 0, _VERSION) >= _SCOPES_SINCE
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
             raise
         return False
-    if version < _SCOPES_SINCE:
-        return False
+
+
+def shut_in(scopes: int) -> None:
+    """Reach no more of these that are not made by whoever is as shut in as we are. As with every Landlock domain, no
+    process outside can be traced any more. Takes no_new_privs, or SYS_ADMIN."""
     attributes = packed(8, 0, 0, scopes)  # files, network: nothing
     rules = syscall("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
         syscall("landlock_restrict_self", rules, 0)
     finally:
         os.close(rules)
-    return True

@@ -70,7 +70,7 @@ def give_up(sandbox: "Sandbox", filters: "Filters", account: "Account") -> None:
                 raise
             break
         capability += 1
-    if sandbox.network == "host":
+    if sandbox.network == "host" and landlock.has_scopes():
         landlock.shut_in(landlock.ABSTRACT_UNIX_SOCKET)  # they belong to the network: CVE-2020-15257
     filters.load()
     os.setgroups(account.groups)
