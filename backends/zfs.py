@@ -113,6 +113,9 @@ class Zfs:
             self._calls.hold(snapshot, _TAG)
         return {"sealed": True}
 
+    def keep(self, root: "Root") -> None:
+        """A clone is."""
+
     def flush(self, root: "Root") -> None:
         if not root.layout["sealed"]:
             self._sync(root)

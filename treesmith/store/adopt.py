@@ -51,7 +51,5 @@ def point(folder: str, wanted: dict[str, str]) -> None:
         index.discard(folder, name)
     for name, id in wanted.items():
         if there.get(name) != id:
-            index.discard(folder, index.NEW)
-            os.symlink(f"../trees/{id}", f"{folder}/{index.NEW}")
-            os.rename(f"{folder}/{index.NEW}", f"{folder}/{name}")
+            index.point(folder, name, id, durable=False)
     records.sync_folder(folder)

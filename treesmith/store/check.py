@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from treesmith.backends.plain import is_folder
+from treesmith.backends.folders import is_folder
 from treesmith.errors import Error, NotFoundError
 from treesmith.linux.mountinfo import unescaped
 from treesmith.names import is_entry, is_id

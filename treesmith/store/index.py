@@ -51,12 +51,13 @@ def target(path: str, at: "int | None" = None) -> str:
     return id if is_id(id) else ""
 
 
-def point(folder: str, name: str, id: str) -> None:
-    """Make `name` mean `id`, durably."""
+def point(folder: str, name: str, id: str, durable: bool = True) -> None:
+    """Make `name` mean `id`."""
     discard(folder, NEW)
     os.symlink(f"../trees/{id}", f"{folder}/{NEW}")
     os.rename(f"{folder}/{NEW}", f"{folder}/{name}")
-    sync_folder(folder)
+    if durable:
+        sync_folder(folder)
 
 
 def remember(folder: str, id: str) -> None:

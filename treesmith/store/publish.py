@@ -30,7 +30,11 @@ def publish(
     replace: bool,
     flush: bool,
 ) -> Tree:
-    """See Store.publish. The order: data and record durable; the directory's rename, durable; the name last."""
+    """See Store.publish. The order: data and record durable; the directory's rename; the name last.
+
+    Each sync is a commit of the filesystem's journal, unless the one before it has paid for both: so names that are new
+    come between the rename and its syncs, and what keeps the root's own names after the record's sync.
+    """
     if name:
         check_name(name)
     if sealed:
@@ -45,6 +49,7 @@ def publish(
     if flush:
         store.backend.flush(stage)
     else:
+        store.backend.keep(stage)
         records.sync_folder(stage.home)
     with store.writing():
         stage.check()
@@ -57,11 +62,13 @@ def publish(
         os.rename(stage.home, tree.home)
         stage.published = True
         try:
-            records.sync_folder(f"{store.path}/staging")
-            records.sync_folder(f"{store.path}/trees")
-            if key:
-                index.point(f"{store.path}/keys", key, tree.id)
-            dropped = _take_name(store, tree, name, old) if name else False
+            links = {"keys": key, "names": name if not old else ""}
+            new = {folder: link for folder, link in links.items() if link}
+            for folder, link in new.items():
+                index.point(f"{store.path}/{folder}", link, tree.id, durable=False)
+            for folder in ("staging", "trees", *new):
+                records.sync_folder(f"{store.path}/{folder}")
+            dropped = _take_name(store, tree, name, old) if old else False
         except BaseException:
             stage.close(settled=False)
             raise
@@ -72,9 +79,6 @@ def publish(
 
 def _take_name(store: "Store", tree: Tree, name: str, old: str) -> bool:
     """Point `name` at `tree`. What had it becomes NAME@N if somebody still needs it, else trash: then True."""
-    if not old:
-        index.point(f"{store.path}/names", name, tree.id)
-        return False
     from treesmith.store.remove import supersede
 
     names = f"{store.path}/names"
