@@ -1,8 +1,10 @@
 """The command `treesmith`: reads the verb, imports that verb's module alone, and turns what happens into a status."""
 
+import gc
 import os
 import sys
 
+import treesmith.compiled  # noqa: F401  # first: it finds the others
 from treesmith.errors import Error
 from treesmith.verbs.declare import Asked
 from treesmith.verbs.reader import Request, read, split
@@ -17,6 +19,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 def main() -> "NoReturn":
     """Never returns. os._exit leaves out the interpreter's own taking down, which is 2 ms of a launch; nothing in
     treesmith relies on it (every lock and descriptor ends with the process)."""
+    gc.disable()  # until all is imported, see `_handle`
     _standard_descriptors()
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -110,6 +113,8 @@ def _handle(module: str, handler: str, values: "dict[str, Any]", command: "tuple
         values["command"] = command
     # __import__ and not importlib, which would be one more module.
     function = getattr(__import__(f"treesmith.cli.{module}", fromlist=("",)), handler)
+    gc.freeze()  # nothing of it ever goes: looking through it is 1 ms of a launch, and a fork would copy it
+    gc.enable()
     return function(asked, **values) or 0
 
 

@@ -44,6 +44,26 @@ def test_a_hot_verb_imports_nothing_slow(store: Store, base: Tree, words: list[s
     assert not modules & SLOW
 
 
+NOT_ASKED_FOR = {
+    "treesmith.launch.detach", "treesmith.launch.join", "treesmith.launch.kept", "treesmith.launch.machine",
+    "treesmith.launch.network", "treesmith.launch.terminal", "treesmith.sandbox.enforce", "treesmith.sandbox.enter",
+    "treesmith.sandbox.limits", "treesmith.sandbox.policy", "treesmith.spec.mounts", "treesmith.spec.ports", "termios",
+}  # fmt: skip
+
+
+def test_a_plain_launch_imports_nothing_that_it_was_not_asked_for(store: Store, base: Tree) -> None:
+    words = ("launch", "-q", "base", "--", "true")
+    imported(Path(store.path), *words)  # by which the filter is made
+    assert not imported(Path(store.path), *words) & NOT_ASKED_FOR
+
+
+def test_a_snapshot_needs_no_calls_of_ours(store: Store, base: Tree) -> None:
+    if store.backend.name != "overlay":
+        pytest.skip(f"{store.backend.name} makes one by calls of its own")
+    imported(Path(store.path), "snapshot", "base", "first")  # by which what dead ones left goes
+    assert not imported(Path(store.path), "snapshot", "base", "web") & {"_ctypes", "treesmith.store.recovery"}
+
+
 def test_the_test_would_notice(store: Store, base: Tree) -> None:
     assert imported(Path(store.path), "ls", "--json") & SLOW == {"collections", "enum", "functools", "json", "re"}
 

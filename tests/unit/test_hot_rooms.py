@@ -13,7 +13,7 @@ SLOW = {
     "collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "importlib.metadata", "inspect",
     "json", "pathlib", "re", "rich", "signal", "socket", "struct", "subprocess", "threading", "typer", "typing",
 }  # fmt: skip
-HOT = ("errors", "names", "linux", "ids", "rootless", "sandbox", "run", "spec", "launch")
+HOT = ("compiled", "errors", "names", "linux", "ids", "rootless", "sandbox", "run", "spec", "launch")
 COLD = {"treesmith.sandbox.view"}  # for type checkers alone
 
 

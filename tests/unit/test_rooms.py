@@ -8,6 +8,7 @@ import treesmith
 
 # Top to bottom. Rooms of one row know nothing of each other.
 ORDER = [
+    ["compiled"],
     ["errors"],
     ["names"],
     ["verbs"],

@@ -8,7 +8,7 @@ from treesmith.build import build as make
 from treesmith.build import plan
 from treesmith.cli.init import made
 from treesmith.errors import NotFoundError, UsageError
-from treesmith.launch import attend
+from treesmith.launch.supervise import attend
 from treesmith.plan import Plan, Wish
 from treesmith.sandbox.sandbox import Sandbox
 from treesmith.store import Store, open_store

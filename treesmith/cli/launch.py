@@ -1,8 +1,7 @@
 """launch, enter."""
 
 from treesmith import spec
-from treesmith.launch import containers, join
-from treesmith.launch import launch as start
+from treesmith.launch.supervise import launch as start
 from treesmith.store import open_store
 
 TYPE_CHECKING = False
@@ -25,6 +24,9 @@ def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "An
 
 def enter(asked: "Asked", name: str, command: "tuple[str, ...]", **options: "Any") -> int:
     """What is not said is as the container was launched, but for the command: without one, a shell."""
+    from treesmith.launch import containers
+    from treesmith.launch.join import join
+
     record = containers.find(open_store(asked.store).path, name)
     inside = record.get("inside", {})
     defaults = {key: inside[key] for key in ("env", "user", "chdir") if key in inside}

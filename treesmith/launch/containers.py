@@ -19,7 +19,7 @@ from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.linux.file import private_folder
 from treesmith.linux.process import began
 from treesmith.names import nearest
-from treesmith.sandbox import leftovers, standstill
+from treesmith.sandbox import leftovers
 from treesmith.store import locks, records
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RUN = f"{treesmith.RUN}/containers"
+FROZEN = f"{treesmith.RUN}/frozen"
 NETWORKS = f"{treesmith.RUN}/network"
 
 
@@ -45,7 +46,8 @@ class Record:
         self._write()
 
     def begin(self, process: "Process", sandbox: "Sandbox") -> None:
-        self.fields.update(pid=process.pid, began=began(process.pid), cgroup=process.cgroup, ready=False)
+        """It runs; and is ready, if nobody is there to say when it will be."""
+        self.fields.update(pid=process.pid, began=process.began, cgroup=process.cgroup, ready=process.notify < 0)
         self.fields["folders"] = process.folders
         self.fields["inside"] = {
             "env": sandbox.env, "user": sandbox.user, "chdir": sandbox.chdir,
@@ -56,8 +58,9 @@ class Record:
         self._write()
 
     def ready(self) -> None:
-        self.fields["ready"] = True
-        self._write()
+        if not self.fields["ready"]:
+            self.fields["ready"] = True
+            self._write()
 
     def again(self) -> None:
         """It is made anew."""
@@ -211,17 +214,17 @@ class Watch:
 
 def recover() -> None:
     """Kill and remove what killed supervisors left: processes, cgroups, ids, links, records. For verbs that write."""
-    standstill.recover()
+    if os.path.isdir(FROZEN):
+        from treesmith.sandbox import standstill
+
+        standstill.recover()
     leftovers.clear()
     if os.path.isdir(NETWORKS):
         from treesmith.launch import network
 
         network.recover()
     for path in _paths():
-        try:
-            lock = locks.attempt(path, exclusive=True, create=False, patience=0)
-        except FileNotFoundError:
-            continue
+        lock = locks.free(path)
         if lock:
             _clear_tree(path)
             lock.remove()

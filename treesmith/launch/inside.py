@@ -3,7 +3,6 @@
 import os
 import sys
 
-from treesmith.launch.terminal import size
 from treesmith.sandbox.sandbox import PATH, Bind, Sandbox
 
 TYPE_CHECKING = False
@@ -49,7 +48,7 @@ def make(
         nests=spec.boot,
         no_suid=spec.no_suid,
         read_only=spec.read_only,
-        tty=size(0 if os.isatty(0) else 1) if tty else None,
+        tty=window() if tty else None,
         tree=id,
         notes=notes,
     )
@@ -59,6 +58,13 @@ def _resolver() -> "tuple[tuple[str, bytes], ...]":
     from treesmith.launch.network import resolver  # only those who have one pay for it
 
     return resolver()
+
+
+def window() -> "tuple[int, int]":
+    """(rows, columns) of the caller's terminal."""
+    from treesmith.launch.terminal import size  # only those who have one pay for it
+
+    return size(0 if os.isatty(0) else 1)
 
 
 def hostname(tree: "Tree", spec: "Spec") -> str:

@@ -5,16 +5,11 @@ import sys
 
 import treesmith
 from treesmith.errors import BusyError, Error
-from treesmith.launch import containers, inside, kept
-from treesmith.launch.detach import detach, write_to
+from treesmith.launch import containers, inside
 from treesmith.launch.forward import Forward
 from treesmith.launch.relay import relay, through_pipes, through_terminal
-from treesmith.launch.terminal import Terminal, size
 from treesmith.names import throwaway
-from treesmith.sandbox import cgroup, signals
-from treesmith.sandbox.enter import enter
-from treesmith.sandbox.sandbox import Sandbox
-from treesmith.sandbox.standstill import Turn
+from treesmith.sandbox import signals
 from treesmith.sandbox.start import start
 from treesmith.store import records
 
@@ -22,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-    from typing import Any
 
     from treesmith.backends.contract import Layout
     from treesmith.launch.detach import Caller
@@ -31,6 +25,7 @@ if TYPE_CHECKING:
     from treesmith.launch.network.alone import Alone
     from treesmith.launch.relay import Flow
     from treesmith.sandbox.process import Process
+    from treesmith.sandbox.sandbox import Sandbox
     from treesmith.spec import Spec
     from treesmith.store.locks import Lock
     from treesmith.store.records import Tree
@@ -45,6 +40,8 @@ def launch(store: "Store", tree: "Tree", spec: "Spec") -> "int | str":
     tree is in use. A sealed tree, and with `ephemeral` any, runs on a throw-away copy that is gone afterwards.
     """
     if spec.detach:
+        from treesmith.launch.detach import detach  # here and below: only those who need it wait for it
+
         return detach(lambda caller: _launch(store, tree, spec, caller))
     return _launch(store, tree, spec)
 
@@ -112,7 +109,8 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
     name = spec.name or (throwaway(tree.name or tree.id) if claim.stage else tree.title)
     claim.record = containers.reserve(claim.id, name, tree.title, store.path, spec.command, spec.stop_signal)
     fields = claim.record.fields
-    log = kept.begin(fields) if caller else -1
+    if caller:
+        caller.begin(fields)
     machine = _machine() if spec.boot else None
     host = _host(spec)
     try:
@@ -128,18 +126,18 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
             else:
                 claim.lease = network.take(claim.id, (name, inside.hostname(tree, spec)), spec.ports)
             fields.update(address=claim.lease.link.address, ports=[port.given for port in spec.ports])
-        status = _once(store, tree, spec, claim, machine, host, caller, log)
+        status = _once(store, tree, spec, claim, machine, host, caller)
         while machine and machine.goes_on:
             claim.record.again()
-            status = _once(store, tree, spec, claim, machine, host, caller, log)
+            status = _once(store, tree, spec, claim, machine, host, caller)
         if caller and caller.waits:
             raise Error(f"{name} ended before it was ready", f"status {status}", f"treesmith logs {name}")
     except BaseException:
-        if caller and caller.waits:
-            kept.discard(fields)
+        if caller:
+            caller.missed(fields)
         raise
     if caller:
-        kept.end(fields, status)
+        caller.ended(fields, status)
     claim.record.end(status)
     return status
 
@@ -152,7 +150,6 @@ def _once(
     machine: "Machine | None",
     host: "ModuleType | None",
     caller: "Caller | None",
-    log: int,
 ) -> int:
     """From the start to the end of the first process, or to a reboot."""
     record = claim.record
@@ -167,24 +164,23 @@ def _once(
         if host and not caller:
             host.notify("READY=1")
         if caller and caller.waits:
-            kept.write(record.fields)
-            caller.started(record.fields["name"])
+            caller.started(record.fields)
 
     try:
         sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty, notes)
-        process, ends = _start(sandbox)
+        process, ends = begin(sandbox)
         record.begin(process, sandbox)
         if host and machine:
             host.register(record.fields["name"], sandbox.env["container_uuid"], process.pid)
-        if caller and caller.waits:
-            write_to(log)
+        if caller:
+            caller.divert()
         if process.notify < 0:
             ready()
         if not machine:
-            return _relay(process, _flows(process, ends))
+            return stay(process, streams(process, ends))
         machine.process = process
-        flows = through_terminal(process.pty, lasting=True)
-        status = _relay(process, flows, machine.take, ready if process.notify >= 0 else None)
+        console = through_terminal(process.pty, lasting=True)
+        status = stay(process, console, machine.take, ready if process.notify >= 0 else None)
         return machine.ended(status)
     finally:
         if process:
@@ -211,53 +207,23 @@ def _machine() -> "Machine":
     return Machine()
 
 
-def attend(sandbox: Sandbox) -> int:
+def attend(sandbox: "Sandbox") -> int:
     """Run what somebody else put together, on our terminal if we have one, to its end: its exit status."""
     mask = signals.block()
     try:
         if os.isatty(0) and os.isatty(1):
-            sandbox.tty = size(0)
-        process, ends = _start(sandbox)
+            sandbox.tty = inside.window()
+        process, ends = begin(sandbox)
         try:
-            return _relay(process, _flows(process, ends))
+            return stay(process, streams(process, ends))
         finally:
             process.close()
     finally:
         signals.restore(mask)
 
 
-def join(record: "dict[str, Any]", spec: "Spec") -> int:
-    """Run a command in a container that somebody else supervises, to its end: its exit status, as `launch`'s."""
-    mask = signals.block()
-    try:
-        pidfd = containers.hold(record)
-        if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
-            Turn(record["id"]).close()  # maybe only while it is copied
-        if record["cgroup"] and cgroup.is_frozen(record["cgroup"]):
-            raise BusyError(f"{record['name']} is frozen", hint=f"treesmith thaw {record['name']}")
-        bounds = record["inside"]
-        tty = os.isatty(0) and os.isatty(1) if spec.tty is None else spec.tty
-        env = {**({"TERM": os.environ.get("TERM", "linux")} if tty else {}), **spec.env}
-        sandbox = Sandbox(
-            None,  # type: ignore[arg-type]  # its root is mounted already
-            spec.command, env=env, user=spec.user, chdir=spec.chdir,
-            capabilities=frozenset(bounds["capabilities"]), filtered=bounds.get("filtered", True),
-            nests=bounds["nests"], no_new_privs=bounds["no_new_privs"], no_suid=bounds["no_suid"],
-            network=bounds["network"], private_users=bounds["private_users"], chroot=bounds["chroot"],
-            tty=size(0 if os.isatty(0) else 1) if tty else None,
-        )  # fmt: skip
-        pid, grouped = record["pid"], bool(record["cgroup"])
-        process, ends = _start(sandbox, lambda given, stdio: enter(pid, pidfd, grouped, given, stdio))
-        try:
-            return _relay(process, _flows(process, ends))
-        finally:
-            process.close()
-    finally:
-        signals.restore(mask)
-
-
-def _start(
-    sandbox: Sandbox, start: "Callable[[Sandbox, tuple[int, int, int] | None], Process]" = start
+def begin(
+    sandbox: "Sandbox", start: "Callable[[Sandbox, tuple[int, int, int] | None], Process]" = start
 ) -> "tuple[Process, list[int]]":
     """The process, and our ends of the pipes that are its stdin, stdout and stderr; none if it has a tty."""
     pipes = [] if sandbox.tty else [os.pipe() for _ in range(3)]
@@ -272,11 +238,11 @@ def _start(
         _close(theirs)
 
 
-def _flows(process: "Process", ends: "list[int]") -> "list[Flow]":
+def streams(process: "Process", ends: "list[int]") -> "list[Flow]":
     return through_pipes((ends[0], ends[1], ends[2])) if ends else through_terminal(process.pty)
 
 
-def _relay(
+def stay(
     process: "Process",
     flows: "list[Flow]",
     hand_on: "Callable[[int], None] | None" = None,
@@ -286,6 +252,8 @@ def _relay(
     forward = Forward(hand_on or process.signal)
     try:
         if process.pty >= 0 and os.isatty(0):
+            from treesmith.launch.terminal import Terminal
+
             terminal = Terminal(0, process.pty)
         return relay(flows, process, ready)
     finally:

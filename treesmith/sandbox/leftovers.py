@@ -5,7 +5,6 @@ import select
 
 from treesmith import ids
 from treesmith.errors import EndedError
-from treesmith.linux import process
 from treesmith.sandbox import cgroup
 
 
@@ -63,6 +62,8 @@ def _await(pid: int, began: str) -> None:
 
     `began` tells it from a stranger who has the number now.
     """
+    from treesmith.linux import process
+
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

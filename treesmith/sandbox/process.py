@@ -20,8 +20,8 @@ class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
     __slots__ = (
-        "_closing", "_status", "cgroup", "folders", "ids", "keeper", "killed_by", "made", "mask", "notify", "pid",
-        "pidfd", "pty",
+        "_closing", "_status", "began", "cgroup", "folders", "ids", "keeper", "killed_by", "made", "mask", "notify",
+        "pid", "pidfd", "pty",
     )  # fmt: skip
 
     def __init__(self, mask: "Iterable[int]") -> None:
@@ -32,6 +32,7 @@ class Process:
         self.made = Made()  # in the tree, and to be gone from it
         self.keeper = 0  # our child that has it for a child, and ends with its exit status; 0: it is ours
         self.pid = 0
+        self.began = ""  # when, in ticks since boot
         self.pidfd = -1  # readable when it is gone
         self.pty = -1  # the master of its terminal
         self.notify = -1  # where an init says that it is ready: see `boot`

@@ -150,8 +150,9 @@ def _cgroup(process: Process, owner: int, tree: str, limited: "Place | None") ->
 def _note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
+    process.began = began(process.pid)
     place = process.cgroup.removeprefix(cgroup.base())  # as whoever has other mounts can use it
-    process.ids.note("\n".join([place, tree, f"{process.pid} {began(process.pid)}", *process.folders]))
+    process.ids.note("\n".join([place, tree, f"{process.pid} {process.began}", *process.folders]))
 
 
 def _open_bind(bind: "Bind") -> int:

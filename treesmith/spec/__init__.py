@@ -8,7 +8,6 @@ from treesmith.errors import UsageError
 from treesmith.names import is_name
 from treesmith.sandbox import signals
 from treesmith.sandbox.sandbox import BOOT, COMMAND, NET_ADMIN, SETFCAP, SYS_ADMIN
-from treesmith.spec import mounts, ports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,15 +109,18 @@ def make(
     spec.command = command or ((INIT,) if spec.boot else tuple(defaults.get("command", ())))
     spec.user = user or defaults.get("user", "")
     spec.env = {**defaults.get("env", {}), **dict(map(_variable, setenv))}
-    spec.chdir = mounts.inside("--chdir", chdir or defaults.get("chdir", "/"))
-    spec.binds = (*map(mounts.bind, bind), *map(mounts.overlay, overlay))
-    spec.tmpfs = tuple(map(mounts.tmpfs, tmpfs))
+    spec.chdir = inside("--chdir", chdir or defaults.get("chdir", "/"))
+    if bind or overlay or tmpfs:
+        from treesmith.spec import mounts  # here and below: who has none does not pay for it
+
+        spec.binds = (*map(mounts.bind, bind), *map(mounts.overlay, overlay))
+        spec.tmpfs = tuple(map(mounts.tmpfs, tmpfs))
     spec.hostname = _hostname(hostname) if hostname else ""
     spec.network = _network(network or ("private" if defaults.get("network") == "private" else "none"))
     spec.ports = _ports(spec.network, tuple(port), defaults.get("ports", ()))
     spec.filtered = _seccomp(seccomp)
     if any((memory, cpus, cpuset, pids, io_weight, *(key in defaults for key in ("memory", "cpus", "pids")))):
-        from treesmith.sandbox import limits  # who has none does not pay for it
+        from treesmith.sandbox import limits
 
         spec.limits = limits.read(defaults, memory, cpus, cpuset, pids, io_weight)
     add = tuple(cap_add)
@@ -136,6 +138,13 @@ def make(
     spec.detach = detach
     spec.ignored = tuple(key for key in defaults if key not in _HONOURED)
     return spec
+
+
+def inside(option: str, path: str) -> str:
+    """UsageError: it is no absolute path, or leads up."""
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise UsageError(f"{option} {path}: not a path of the tree", hint="it begins with / and has no .. in it")
+    return path
 
 
 def _confine(spec: Spec, add: "tuple[str, ...]", drop: "tuple[str, ...]") -> None:
@@ -205,7 +214,11 @@ def _ports(network: str, asked: "tuple[str, ...]", defaults: "Iterable[str]") ->
     if asked and network != "private":
         hint = "--network private" if network == "none" else "on the host's network every port is the host's already"
         raise UsageError(f"--port {asked[0]}: needs a private network, and this is {network}", hint=hint)
-    return tuple(map(ports.parse, asked or defaults)) if network == "private" else ()
+    if network != "private":
+        return ()
+    from treesmith.spec import ports
+
+    return tuple(map(ports.parse, asked or defaults))
 
 
 def _seccomp(word: str) -> bool:

@@ -4,13 +4,7 @@ import os
 
 from treesmith.errors import UsageError
 from treesmith.sandbox.sandbox import Bind
-
-
-def inside(option: str, path: str) -> str:
-    """UsageError: it is no absolute path, or leads up."""
-    if not path.startswith("/") or ".." in path.split("/"):
-        raise UsageError(f"{option} {path}: not a path of the tree", hint="it begins with / and has no .. in it")
-    return path
+from treesmith.spec import inside
 
 
 def bind(text: str) -> Bind:

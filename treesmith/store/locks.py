@@ -108,12 +108,17 @@ def is_free(path: str) -> bool:
     return lock is not None
 
 
+def free(path: str) -> "Lock | None":
+    """The exclusive lock of a file that nobody else holds; None: somebody does, or it is not there."""
+    try:
+        return attempt(path, exclusive=True, create=False, patience=0)
+    except FileNotFoundError:
+        return None
+
+
 def clear(path: str) -> None:
     """Remove the file of a lock that nobody holds or needs."""
-    try:
-        lock = attempt(path, exclusive=True, create=False, patience=0)
-    except FileNotFoundError:
-        return
+    lock = free(path)
     if lock:
         lock.remove()
 

@@ -10,6 +10,7 @@ from treesmith.store.keep import Facts, Policy, doomed
 from treesmith.store.records import Damaged, Tree
 from treesmith.store.recovery import leftovers, settle
 from treesmith.store.remove import Change, Going
+from treesmith.store.staging import abandoned
 from treesmith.store.store import Store
 
 __all__ = ["Policy", "Removal", "apply", "plan"]
@@ -54,7 +55,7 @@ def apply(
     """Remove what `plan` said and what is still so. Goes on past errors; returns them, one line each."""
     failed = []
     with Change(store), store.writing(), Going(store) as going:
-        settle(store, thorough=True)
+        settle(store, abandoned(store), thorough=True)
         facts = _facts(store, live, now)
         planned = {removal.tree for removal in removals}
         needed = set()

@@ -1,14 +1,16 @@
 """What a writer that died left behind, finished or cleared by the next one. Readers never come here.
 
 Every change of several steps, and every tree that is being made, has a lock in staging/; whoever dies leaves it free.
-`settle` is quick and runs whenever the writers' lock is taken: without such a lock it is one listing. It renames what
-is to be removed into trash/. `sweep` does the slow removing, outside the lock.
+Whoever takes the writers' lock and finds such a one has `settle` come first, which is quick: it renames what is to be
+removed into trash/. `sweep` does the slow removing, outside the lock.
 """
 
 import os
 
 from treesmith.errors import BusyError, Error, NotFoundError
 from treesmith.names import is_id
+from treesmith.sandbox import leftovers as containers
+from treesmith.sandbox import standstill
 from treesmith.store import index, locks, records
 
 TYPE_CHECKING = False
@@ -18,27 +20,13 @@ if TYPE_CHECKING:
     from treesmith.store.store import Store
 
 
-def settle(store: "Store", thorough: bool = False) -> None:
-    """Put the store in order; the writers' lock is held. thorough: look even if nobody seems to have died.
+def settle(store: "Store", dead: "dict[str, locks.Lock | None]", thorough: bool = False) -> None:
+    """Put the store in order, whose writers' lock is held; `dead`: what `abandoned` has found in staging/.
+
+    thorough: look for what launches have left in trees, too.
 
     What cannot be done now (no space, no permission) is left for later: it may not keep anybody from working.
     """
-    staging = f"{store.path}/staging"
-    entries = set(os.listdir(staging))
-    dead: dict[str, locks.Lock | None] = {}
-    for entry in entries:
-        if entry.endswith(".lock"):
-            lock = _free(f"{staging}/{entry}")
-            if lock:
-                dead[entry.removesuffix(".lock")] = lock
-        elif f"{entry}.lock" not in entries:
-            dead[entry] = None
-    if not (dead or thorough):
-        return
-    # Not at the top: whoever finds nothing to do need not wait for them.
-    from treesmith.sandbox import leftovers as containers
-    from treesmith.sandbox import standstill
-
     _try(standstill.recover)
     for entry, lock in dead.items():
         id = entry.rpartition("-")[2]
@@ -133,13 +121,6 @@ def clear_points(store: "Store", id: str) -> None:
         os.close(root)
 
 
-def _free(path: str) -> "locks.Lock | None":
-    try:
-        return locks.attempt(path, exclusive=True, create=False, patience=0)
-    except FileNotFoundError:
-        return None
-
-
 def _try(action: "Callable[..., object]", *arguments: "object") -> bool:
     try:
         action(*arguments)
@@ -201,6 +182,6 @@ def _clear_all_points(store: "Store") -> None:
 def _clear_locks(store: "Store") -> None:
     for id in os.listdir(f"{store.path}/locks"):
         if is_id(id) and not os.path.lexists(f"{store.path}/trees/{id}"):
-            lock = _free(f"{store.path}/locks/{id}")
+            lock = locks.free(f"{store.path}/locks/{id}")
             if lock:
                 lock.remove()

@@ -4,7 +4,7 @@ import os
 
 from treesmith.errors import BusyError, EndedError, Error, NotFoundError
 from treesmith.names import new_id
-from treesmith.store import locks, mounted, records
+from treesmith.store import locks, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from treesmith.store.store import Store
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def abandoned(store: "Store") -> "dict[str, locks.Lock | None]":
+    """The entries of staging/ that nobody makes any more, each with its lock, if it has one. The writers' lock is held:
+    nobody else looks."""
+    staging = f"{store.path}/staging"
+    entries = set(os.listdir(staging))
+    dead: dict[str, locks.Lock | None] = {}
+    for entry in entries:
+        if entry.endswith(".lock"):
+            lock = locks.free(f"{staging}/{entry}")
+            if lock:
+                dead[entry.removesuffix(".lock")] = lock
+        elif f"{entry}.lock" not in entries:
+            dead[entry] = None
+    return dead
 
 
 class Stage:
@@ -78,6 +94,7 @@ class Stage:
     def _fork_running(self, tree: "Tree", busy: BusyError) -> None:
         """Of a tree whose lock is held by who runs it. Whatever may happen to it meanwhile, `check` will tell."""
         from treesmith.sandbox import leftovers
+        from treesmith.store import mounted
 
         store, folder = self._store, leftovers.running(tree.id)
         if store.backend.traits.live == "atomic":

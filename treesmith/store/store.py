@@ -7,10 +7,10 @@ import time
 import treesmith
 from treesmith.errors import BusyError, EndedError, Error, NotFoundError
 from treesmith.names import HEX, check_name, is_entry, is_id
-from treesmith.store import index, locks, mounted, records
+from treesmith.store import index, locks, records
 from treesmith.store.place import default_path
 from treesmith.store.records import Damaged, Tree
-from treesmith.store.staging import Stage
+from treesmith.store.staging import Stage, abandoned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,9 +180,13 @@ class Store:
         home = f"{self.path}/trees/{id}"
         if is_id(id) and os.path.lexists(home):
             if exclusive:
+                from treesmith.store import mounted
+
                 mounted.settle(id)
             lock = locks.attempt(f"{self.path}/locks/{id}", exclusive)
             if not lock:
+                from treesmith.store import mounted
+
                 raise mounted.busy(self.name_of(id) or f"@{id}", id)
             try:
                 if os.path.lexists(home):
@@ -215,11 +219,13 @@ class Store:
 
     def writing(self) -> locks.Lock:
         """The writers' lock, waited for. What a dead writer left half-done is finished or cleared first."""
-        from treesmith.store.recovery import settle
-
         lock = locks.wait(f"{self.path}/locks/store")
         try:
-            settle(self)
+            dead = abandoned(self)
+            if dead:
+                from treesmith.store.recovery import settle
+
+                settle(self, dead)
         except BaseException:
             lock.close()
             raise
@@ -347,7 +353,7 @@ class Store:
         from treesmith.store.recovery import settle, sweep
 
         with self.writing():
-            settle(self, thorough=True)
+            settle(self, abandoned(self), thorough=True)
         return sweep(self)
 
     def sweep(self) -> "list[str]":
