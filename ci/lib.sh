@@ -40,3 +40,20 @@ venv() {
     "$directory/bin/pip" -q --disable-pip-version-check uninstall -y setuptools
     echo "$key" > "$directory/key"
 }
+
+# treesmith itself into the virtual environment $1, with the extra $2 ("" or "[btrfs]"). The command is not pip's: it is
+# isolated (-I: nothing of the caller's environment or folder is imported) and does not look for what sites add (-S: a
+# millisecond of each start).
+deploy() {
+    "$1/bin/pip" -q --disable-pip-version-check install --force-reinstall --no-deps "$here"
+    "$1/bin/pip" -q --disable-pip-version-check install "$here$2"
+    cat > "$1/bin/treesmith" <<EOF
+#!$1/bin/python -IS
+import sys
+
+sys.path.append("$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')")
+from treesmith.__main__ import main
+
+main()
+EOF
+}

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -16,7 +18,7 @@ from forest import opened
 from rivals import sh
 from timing import table, times
 
-from treesmith.store import Store, create_store
+from treesmith.store import Store, Tree, create_store
 
 IDLE = 20
 GROUND = {"overlay": "ext4", "copy": "xfs", "btrfs": "btrfs", "zfs": "zfs"}
@@ -24,15 +26,8 @@ GROUND = {"overlay": "ext4", "copy": "xfs", "btrfs": "btrfs", "zfs": "zfs"}
 
 def beside(folder: Path, tree: Path, backend: str) -> None:
     """Of a tree like `tree`, on a filesystem of its own below `folder`."""
-    ground = folder / backend
-    ground.mkdir()
-    with getattr(filesystems, GROUND[backend])(ground, 2048 << 20) as place:
-        store = create_store(str(place / "store"), backend)
-        with store.stage() as stage:
-            stage.create()
-            with opened(store, stage) as root:
-                subprocess.run(["cp", "-a", f"{tree}/.", f"{root}/"], check=True)
-            base = store.publish(stage, "build", "base", sealed=True)
+    with ground(folder, backend) as place:
+        store, base = planted(place, tree, backend)
         before = _used(place)
         for number in range(IDLE):
             store.snapshot(base, f"n{number}")
@@ -46,7 +41,33 @@ def beside(folder: Path, tree: Path, backend: str) -> None:
         }
         table(f"snapshot, {backend} on {GROUND[backend]}", times(commands))
         print(f"  {'on disk, while nobody writes to it':<44}{each:>10.1f} KiB")
-    shutil.rmtree(ground)
+
+
+@contextmanager
+def ground(folder: Path, backend: str) -> Iterator[Path]:
+    """The filesystem that a backend is measured on."""
+    place = folder / f"on-{GROUND[backend]}"
+    place.mkdir()
+    with getattr(filesystems, GROUND[backend])(place, 2048 << 20) as mounted:
+        yield mounted
+    shutil.rmtree(place)
+
+
+def planted(place: Path, tree: Path, backend: str) -> tuple[Store, Tree]:
+    """A store with a sealed tree like `tree`."""
+    store = create_store(str(place / "store"), backend)
+    with store.stage() as stage:
+        stage.create()
+        with opened(store, stage) as root:
+            subprocess.run(["cp", "-a", f"{tree}/.", f"{root}/"], check=True)
+        return store, store.publish(stage, "build", "base", sealed=True)
+
+
+def subvolume(place: Path, tree: Path) -> str:
+    """The same without a store, on btrfs."""
+    source = f"{place}/source"
+    sh(f"btrfs subvolume create {source} && cp -a {tree}/. {source}")
+    return source
 
 
 def _native(store: Store, place: Path, tree: Path, backend: str) -> dict[str, tuple[str, str]]:
@@ -55,7 +76,7 @@ def _native(store: Store, place: Path, tree: Path, backend: str) -> dict[str, tu
         sh(f"cp -a {tree} {source}")
         return {"cp -a --reflink=always": (f"rm -rf {copy}", f"cp -a --reflink=always {source} {copy}")}
     if backend == "btrfs":
-        sh(f"btrfs subvolume create {source} && cp -a {tree}/. {source}")
+        source = subvolume(place, tree)
         delete = f"sh -c 'test ! -e {copy} || btrfs -q subvolume delete {copy}'"
         return {"btrfs subvolume snapshot": (delete, f"btrfs -q subvolume snapshot {source} {copy}")}
     if backend == "zfs":

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import shutil
 import subprocess
 import time
@@ -59,3 +60,24 @@ def podman(folder: Path, archive: Path) -> tuple[str, str]:
     storage = f"--root {folder}/data --runroot {folder}/run"
     sh(f"podman {storage} --cgroup-manager cgroupfs import -q {archive} {IMAGE}")
     return f"podman {storage} --cgroup-manager cgroupfs --runtime crun", f"buildah {storage}"
+
+
+def oci(folder: Path, tree: Path) -> dict[str, str]:
+    """crun and runc themselves, without what calls them: `true` in a bundle that each has made by itself. crun makes no
+    cgroup; runc insists on one."""
+    found = {}
+    for runtime, options in (("crun", "--cgroup-manager=disabled"), ("runc", "")):
+        if not shutil.which(runtime):
+            print(f"{runtime}: not installed, left out")
+            continue
+        bundle = folder / runtime
+        bundle.mkdir(exist_ok=True)
+        config = bundle / "config.json"
+        if not config.exists():
+            subprocess.run([runtime, "spec"], cwd=bundle, check=True)
+            told = json.loads(config.read_text())
+            told["process"] |= {"terminal": False, "args": ["true"]}
+            told["root"] = {"path": str(tree), "readonly": False}
+            config.write_text(json.dumps(told))
+        found[f"{runtime} run"] = f"{runtime} --root {bundle}/state {options} run --bundle {bundle} bench"
+    return found

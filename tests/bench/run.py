@@ -9,10 +9,12 @@ import os
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import containers
 import crowd
 import filesystems
 import native
@@ -40,6 +42,7 @@ class Bench:
 
 def launch(bench: Bench) -> None:
     tree = bench.tree
+    runtimes = rivals.oci(bench.folder, tree)
     table(
         "launch: true",
         times({
@@ -48,13 +51,28 @@ def launch(bench: Bench) -> None:
             "docker run --rm": ("", f"{bench.docker} run --rm --network none {IMAGE} true" if bench.docker else ""),
             "podman run --rm": ("", f"{bench.podman} run --rm {PODMAN_RUN} {IMAGE} true" if bench.podman else ""),
             "systemd-nspawn": ("", f"systemd-nspawn -q --register=no --keep-unit -D {tree} true"),
+            **{label: ("", line) for label, line in runtimes.items()},
             "bwrap --unshare-all": ("", f"bwrap --unshare-all --bind {tree} / --proc /proc --dev /dev true"),
+            "python -c pass": ("", f"{sys.executable} -c pass"),
         }),
     )  # fmt: skip
+    with native.ground(bench.folder, "btrfs") as place:  # where nspawn can throw away what it did not copy file by file
+        store, base = native.planted(place, tree, "btrfs")
+        source = native.subvolume(place, tree)
+        ours = f"treesmith --store {store.path} launch -q --ephemeral {base.name} -- true"
+        theirs = f"systemd-nspawn -q --register=no --keep-unit -x -D {source} true"
+        table(
+            "launch: true, on a throw-away copy, btrfs",
+            times({"treesmith launch --ephemeral": ("", ours), "systemd-nspawn -x": ("", theirs)}),
+        )
+
+
+def crowded(bench: Bench) -> None:
+    containers.together(bench.docker, bench.podman, bench.tree)
 
 
 def snapshot(bench: Bench) -> None:
-    copy = f"{bench.folder}/copy"
+    copy = f"{bench.folder}/cp"
     table(
         "snapshot",
         times({
@@ -63,6 +81,7 @@ def snapshot(bench: Bench) -> None:
             "podman create": ("", f"{bench.podman} create {PODMAN_RUN} {IMAGE} true" if bench.podman else ""),
             "buildah from": ("", f"{bench.buildah} from --pull-never {IMAGE}" if bench.buildah else ""),
             "cp -a": (f"rm -rf {copy}", f"cp -a {bench.tree} {copy}"),
+            "python -c pass": ("", f"{sys.executable} -c pass"),
         }),
     )  # fmt: skip
 
@@ -158,7 +177,7 @@ def beside(bench: Bench) -> None:
 
 GROUPS = {
     "scale": scale, "native": beside, "launch": launch, "snapshot": snapshot, "cached": cached, "step": step,
-    "boot": boot,
+    "boot": boot, "crowd": crowded,
 }  # fmt: skip
 
 

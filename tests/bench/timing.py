@@ -1,26 +1,35 @@
 """Timing whole commands by hyperfine, interpreter start included, and showing what came out."""
 
 import json
+import statistics
 import subprocess
 import tempfile
+from pathlib import Path
 
 from rivals import sh
 
-RUNS = 25
+RUNS, ROUNDS = 25, 5
 
 
 def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, float]:
-    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out."""
+    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out.
+
+    In rounds, each of which runs all of them: what the machine does beside meets every one alike.
+    """
     chosen = {label: pair for label, pair in commands.items() if pair[1]}
     for prepare, command in chosen.values():  # hyperfine would keep what a failing one says to itself
         sh(f"{prepare or 'true'} && {command}")
+    found: dict[str, list[float]] = {label: [] for label in chosen}
     with tempfile.NamedTemporaryFile() as file:
-        call = ["hyperfine", "--shell=none", "--style=none", "-w", "3", "-r", str(runs), "--export-json", file.name]
+        call = ["hyperfine", "--shell=none", "--style=none", "-w", "1", "-r", str(runs // ROUNDS)]
         for prepare, _ in chosen.values():
             call += ["--prepare", prepare or "true"]
-        subprocess.run([*call, *(command for _, command in chosen.values())], check=True, stdout=subprocess.DEVNULL)
-        results = json.load(file)["results"]
-    return {label: result["median"] * 1000 for label, result in zip(chosen, results, strict=True)}
+        call += ["--export-json", file.name, *(command for _, command in chosen.values())]
+        for _ in range(ROUNDS):
+            subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+            for label, result in zip(chosen, json.loads(Path(file.name).read_text())["results"], strict=True):
+                found[label] += result["times"]
+    return {label: statistics.median(times) * 1000 for label, times in found.items()}
 
 
 def table(title: str, medians: dict[str, float]) -> None:
