@@ -1,0 +1,32 @@
+"""The ways out of containers once more, where ids are the host's: all but that root inside is its root."""
+
+import subprocess
+from pathlib import Path
+
+import escapees
+import pytest
+from launching import Trees
+from test_escapes import HELD, OUT, PROBES, Scene, identity
+
+LOOSENED = {"private-users": ("--private-users=no",), "chroot": ("--isolation=chroot", "--user=1000:1000")}
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("escape") / "escape"
+    subprocess.run(["gcc", "-static", "-O", "-o", program, Path(__file__).parent / "escape.c"], check=True)
+    return program
+
+
+@pytest.mark.parametrize("mode", LOOSENED)
+@pytest.mark.parametrize("name", PROBES)
+def test_escape(trees: Trees, probe: Path, tmp_path: Path, name: str, mode: str) -> None:
+    scene = Scene(tmp_path / mode, probe)
+    PROBES[name](scene)
+    argv = escapees.treesmith(trees)(scene.root, scene.binds, scene.command, scene.tty)
+    at = argv.index("launch") + 1
+    found = scene.run([*argv[:at], *LOOSENED[mode], *argv[at:]], trees.environment)
+    trees.store.remove([trees.store.find(argv[argv.index("--") - 1])])
+    loosened = PROBES[name] is identity and mode == "private-users"
+    assert found == (OUT if loosened else HELD), scene.said
+    assert "Traceback" not in scene.said
