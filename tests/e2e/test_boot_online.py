@@ -10,14 +10,14 @@ from pathlib import Path
 
 import filesystems
 import pytest
-from command import HERE, environment, on
+from command import environment, on
 from launching import Terminal, wait_for
 
 from treesmith.steps.network import outfit
 from treesmith.store import create_store
 
 pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1200)]
-OLD = 'packages = ["sysvinit-core", "initscripts", "sysv-rc", "cron", "rsyslog", "orphan-sysvinit-scripts"]'
+OLD = ("sysvinit-core", "initscripts", "cron", "rsyslog", "orphan-sysvinit-scripts")
 BOOTS = int(os.environ.get("TREESMITH_BOOTS", "5"))
 Treesmith = Callable[..., str]
 
@@ -97,6 +97,29 @@ def test_systemd_on_btrfs(elsewhere: Callable[[str, Path], Treesmith], tmp_path:
         treesmith("rm", "mine")
 
 
+def test_systemd_of_trixie(online: Treesmith) -> None:
+    online("build", "debian-init", "--set", "suite=trixie", "--name", "trixie")
+    check_systemd(online, "trixie")
+
+
+def test_its_journal_is_linked(online: Treesmith) -> None:
+    """The host's own journalctl reads it while the system runs, and afterwards."""
+    subprocess.run(["mount", "-t", "tmpfs", "journals", "/var/log/journal"], check=True)
+    try:
+        online("snapshot", "debian-init", "journaled")
+        online("launch", "-q", "-d", "--link-journal", "journaled")
+        (machine,) = os.listdir("/var/log/journal")
+        assert online("enter", "journaled", "--", "cat", "/etc/machine-id") == f"{machine}\n"
+        read = ("journalctl", "-q", "-D", f"/var/log/journal/{machine}", "-o", "cat")
+        online("enter", "journaled", "--", "logger", "here I am")
+        wait_for("the line", lambda: "here I am" in subprocess.check_output(read, text=True))
+        online("stop", "journaled")
+        assert "Journal stopped" in subprocess.check_output(read, text=True)
+        online("rm", "journaled")
+    finally:
+        subprocess.run(["umount", "/var/log/journal"], check=True)
+
+
 def test_its_console_and_its_power(online: Treesmith, store: Path, tmp_path: Path) -> None:
     """A person logs in on the console, reboots, logs in again and turns it off."""
     path = tmp_path / "open.toml"
@@ -135,17 +158,21 @@ def test_many_boots_leave_nothing(online: Treesmith) -> None:
     assert not online("ps", "--quiet").count("debian-init")
 
 
-def test_sysvinit(online: Treesmith, tmp_path: Path) -> None:
-    text = Path(HERE, "recipes/debian-init.toml").read_text()
-    path = tmp_path / "old.toml"
-    path.write_text(re.sub(r"^packages = .*$", OLD, text, flags=re.MULTILINE))
+@pytest.mark.parametrize("runs", ["sysv-rc", "openrc"])
+def test_sysvinit(online: Treesmith, tmp_path: Path, runs: str) -> None:
+    """`runs`: what starts and stops the services below it."""
+    packages = ", ".join(f'"{name}"' for name in (*OLD, runs))
+    path = tmp_path / f"{runs}.toml"
+    path.write_text(f'from = "debian-base"\n[[step]]\napt = [{packages}]\n[launch]\nboot = true\n')
     online("build", str(path))
-    name = online("launch", "-q", "-d", "old").strip()
+    name = online("launch", "-q", "-d", runs).strip()
     try:
         wait_for("cron", lambda: "cron" in online("enter", name, "--", "sh", "-c", "cat /proc/[0-9]*/comm || true"))
         assert online("enter", name, "--", "cat", "/proc/1/comm") == "init\n"
+        if runs == "openrc":
+            assert re.search(r"cron +\[ +started", online("enter", name, "--", "rc-status", "default"))
     finally:
-        said = online("stop", name)
+        said = online("stop", "--timeout", "60", name)
     assert "killed" not in said
     assert online("wait", name) == "0\n"
     assert "Will now halt" in online("logs", name)

@@ -79,13 +79,13 @@ def taken(document: dict[str, Any]) -> None:
 
 
 GOOD_LAUNCH = {
-    "command": ["x"], "user": "x", "env": {"A": "b"}, "chdir": "/x", "boot": True, "read-only": True,
-    "stop-signal": "SIGRTMIN+3", "memory": "2G", "cpus": 0.5, "pids": 3, "network": "private",
+    "command": ["x"], "user": "x", "env": {"A": "b"}, "chdir": "/x", "boot": True, "notify": True,
+    "read-only": True, "stop-signal": "SIGRTMIN+3", "memory": "2G", "cpus": 0.5, "pids": 3, "network": "private",
     "ports": ["80:80", "127.0.0.1:80:80/udp", "[::1]:80:80"],
 }  # fmt: skip
 BAD_LAUNCH = {
-    "command": [], "user": "", "env": {"1": "b"}, "chdir": "x", "boot": "yes", "read-only": 1, "stop-signal": "2",
-    "memory": "much", "cpus": 0, "pids": -1, "network": "host", "ports": ["80"],
+    "command": [], "user": "", "env": {"1": "b"}, "chdir": "x", "boot": "yes", "notify": 0, "read-only": 1,
+    "stop-signal": "2", "memory": "much", "cpus": 0, "pids": -1, "network": "host", "ports": ["80"],
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ def make(
         boot=spec.boot,
         private_users=spec.private_users,
         chroot=spec.chroot,
+        notify=spec.notify,
         filtered=spec.filtered,
         no_new_privs=spec.chroot,
         nests=spec.boot,
@@ -104,7 +105,12 @@ def _identity(id: str, spec: "Spec") -> "tuple[tuple[str, bytes], ...]":
     if not spec.boot:
         return ()
     named = (("/etc/hostname", f"{spec.hostname}\n".encode()),) if spec.hostname else ()
-    return (("/etc/machine-id", f"{_uuid(id).replace('-', '')}\n".encode()), *named)
+    return (("/etc/machine-id", f"{machine(id)}\n".encode()), *named)
+
+
+def machine(id: str) -> str:
+    """machine-id(5)."""
+    return _uuid(id).replace("-", "")
 
 
 def _uuid(id: str) -> str:

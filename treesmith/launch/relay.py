@@ -117,14 +117,14 @@ def _new(fd: int, given: int) -> "tuple[int, ...]":
 def relay(flows: "list[Flow]", process: "Process", ready: "Callable[[], None] | None" = None) -> int:
     """Until `process` is gone and what it wrote is out. `flows`: stdin first. Returns its exit status.
 
-    ready: called when the init that it is says so.
+    ready: called when it says that it is.
     """
     stdin = flows[0]
     status: int | None = None
     try:
         while status is None or flows:
             events = {process.pidfd: select.POLLIN} if status is None else {}
-            if ready and status is None:
+            if process.notify >= 0 and status is None:  # to its end: a full socket would stop whoever writes to it
                 events[process.notify] = select.POLLIN
             for flow in flows:
                 fd, event = flow.waits
@@ -140,7 +140,7 @@ def relay(flows: "list[Flow]", process: "Process", ready: "Callable[[], None] | 
                 status = process.wait()
                 if flows and flows[0] is stdin:
                     flows.pop(0).close()
-            if ready and status is None and process.notify in found and says_ready(process):
+            if status is None and process.notify in found and says_ready(process) and ready:
                 ready()
                 ready = None
             for flow in [flow for flow in flows if found.get(flow.waits[0], 0) & (flow.waits[1] | _GONE)]:

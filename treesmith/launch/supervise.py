@@ -51,6 +51,10 @@ def _launch(store: "Store", tree: "Tree", spec: "Spec", caller: "Caller | None" 
     try:
         containers.recover()
         with _claim(store, tree, spec) as claim:
+            if spec.link_journal:
+                from treesmith.launch import journal  # only who has one pays for it
+
+                spec.binds = (*spec.binds, journal.link(store, claim.home, inside.machine(claim.id)))
             return _run(store, tree, spec, claim, caller)
     finally:
         signals.restore(mask)
@@ -90,6 +94,8 @@ class _Claim:
 def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
     try:
         if tree.sealed or spec.ephemeral:
+            if spec.link_journal:
+                raise Error("--link-journal: nothing is kept of a throw-away copy", "", "launch a snapshot", 125)
             if not spec.ephemeral and not spec.quiet:
                 sys.stderr.write(f"{tree.title} is sealed: running on a throw-away copy\n")
                 sys.stderr.flush()
@@ -176,12 +182,11 @@ def _once(
             caller.divert()
         if process.notify < 0:
             ready()
+        says = ready if process.notify >= 0 else None
         if not machine:
-            return stay(process, streams(process, ends))
+            return stay(process, streams(process, ends), ready=says)
         machine.process = process
-        console = through_terminal(process.pty, lasting=True)
-        status = stay(process, console, machine.take, ready if process.notify >= 0 else None)
-        return machine.ended(status)
+        return machine.ended(stay(process, through_terminal(process.pty, lasting=True), machine.take, says))
     finally:
         if process:
             process.close()

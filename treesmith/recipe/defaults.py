@@ -71,6 +71,7 @@ KEYS: Mapping[str, Key] = {
         {"type": "string", "pattern": "^/"},
     ),
     "boot": _FLAG,
+    "notify": _FLAG,
     "read-only": _FLAG,
     "stop-signal": Key(
         lambda value: _matches(_SIGNAL, value),

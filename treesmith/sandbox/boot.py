@@ -1,4 +1,4 @@
-"""An init as the first process: how it says that it is ready, and what its end means.
+"""An init as the first process, and what its end means; and how it, or a command, says that it is ready.
 
 https://systemd.io/CONTAINER_INTERFACE, sd_notify(3), reboot(2), "Behavior inside PID namespaces".
 """
@@ -11,26 +11,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from treesmith.sandbox.process import Process
 
-NOTIFY = "/run/host/notify"
+NOTIFY = "/dev/notify"
 _READY = b"READY=1"
 _LONGEST = 4096  # bytes of a message
 _CREDENTIALS = 12  # bytes of a struct ucred: pid, uid, gid
 _SIGHUP, _SIGINT = 1, 2
 
 
-def listen(init: str) -> "_socket.socket | None":
-    """Inside, after the pivot: the socket at NOTIFY; None for an init that has nothing to say, as all but systemd."""
-    if os.path.basename(os.path.realpath(init)) != "systemd":
-        return None
-    os.makedirs(os.path.dirname(NOTIFY), 0o755, exist_ok=True)
+def speaks(init: str) -> bool:
+    """Inside, after the pivot: whether it says when it is ready, as of all inits systemd does."""
+    return os.path.basename(os.path.realpath(init)) == "systemd"
+
+
+def listen() -> "_socket.socket":
+    """Inside, after the pivot: the socket at NOTIFY."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     sock.bind(NOTIFY)
+    os.chmod(NOTIFY, 0o666)  # for a command that is not root
     return sock
 
 
 def says_ready(process: "Process") -> bool:
-    """Outside: take one message from process.notify. Only what the init itself says counts."""
+    """Outside: take one message from process.notify. In a system only what the init itself says counts."""
     sock = _socket.socket(fileno=process.notify)
     try:
         # Room for the credentials, which come first, and for no descriptors that somebody sends along.
@@ -41,7 +44,9 @@ def says_ready(process: "Process") -> bool:
     finally:
         sock.detach()
     said = [data for _, kind, data in ancillary if kind == _socket.SCM_CREDENTIALS]
-    return bool(said) and said[0][:4] == process.pid.to_bytes(4, sys.byteorder) and _READY in message.split(b"\n")
+    if process.boots and not (said and said[0][:4] == process.pid.to_bytes(4, sys.byteorder)):
+        return False
+    return _READY in message.split(b"\n")
 
 
 def halted(process: "Process") -> bool:

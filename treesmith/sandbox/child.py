@@ -8,7 +8,7 @@ and the child say to each other, over a socket of packets:
                                               <-  makes, a path that the tree lacks, where that is to be noted
     go (it is) ->
                                               <-  made, all that it lacked, if anything, with descriptors
-                                              <-  ready, with the pty's two ends and an init's notify socket;
+                                              <-  ready, with the pty's two ends and the notify socket, if any;
                                                   all ids changed, PDEATHSIG set
     go (only now: getppid is always 0 here, so the child learns of the parent's death by the end of file) ->
                                               <-  end of file by the exec, or the error
@@ -93,12 +93,15 @@ def _become(child: Child) -> None:
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     if not sandbox.boot:
         root.enter(sandbox.chdir)
-        _, argv, environment = ready(sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated)
+        notify = boot.listen() if sandbox.notify else None
+        _, argv, environment = ready(
+            sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated, notify
+        )
         os.execve(child.init, ["init", "--", *argv], environment)
     assert terminal
     dev.console(root.dev, root.pts, pty.number(terminal[0]))
     root.enter(sandbox.chdir)
-    notify = boot.listen(sandbox.command[0])
+    notify = boot.listen() if sandbox.notify or boot.speaks(sandbox.command[0]) else None
     path, argv, environment = ready(
         sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated, notify
     )

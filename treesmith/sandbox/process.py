@@ -20,8 +20,8 @@ class Process:
     """The first process of a sandbox, our child. Whoever has one must `close` it, or die: it dies with us."""
 
     __slots__ = (
-        "_closing", "_status", "began", "cgroup", "folders", "ids", "keeper", "killed_by", "made", "mask", "notify",
-        "pid", "pidfd", "pty",
+        "_closing", "_status", "began", "boots", "cgroup", "folders", "ids", "keeper", "killed_by", "made", "mask",
+        "notify", "pid", "pidfd", "pty",
     )  # fmt: skip
 
     def __init__(self, mask: "Iterable[int]") -> None:
@@ -34,8 +34,9 @@ class Process:
         self.pid = 0
         self.began = ""  # when, in ticks since boot
         self.pidfd = -1  # readable when it is gone
+        self.boots = False  # it is an init
         self.pty = -1  # the master of its terminal
-        self.notify = -1  # where an init says that it is ready: see `boot`
+        self.notify = -1  # where it says that it is ready: see `boot`
         self.killed_by = 0  # the signal that ended it
         self._closing: list[int] = []  # descriptors
         self._status: int | None = None

@@ -65,7 +65,7 @@ class Sandbox:
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "chroot", "command", "defaults", "env", "files", "filtered",
         "furnish", "hostname", "limits", "link", "nests", "network", "no_new_privs", "no_suid", "no_sync", "notes",
-        "private_users", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
+        "notify", "private_users", "read_only", "tmpfs", "tree", "tty", "user", "view", "views",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,7 @@ class Sandbox:
         boot: bool = False,
         private_users: bool = True,
         chroot: bool = False,
+        notify: bool = False,
         filtered: bool = True,
         nests: bool = False,
         read_only: bool = False,
@@ -119,6 +120,7 @@ class Sandbox:
         self.boot = boot  # the command is an init: it is the first process itself, its terminal the console
         self.private_users = private_users  # else ids inside are the host's, and so is root: see `masks`
         self.chroot = chroot  # a plain user, never root, and the host name is the host's; without private users only
+        self.notify = notify  # the command says when it is ready: see `boot`; systemd does anyhow
         self.filtered = filtered  # system calls, by `policy`
         self.nests = nests  # user namespaces may be made inside
         self.read_only = read_only

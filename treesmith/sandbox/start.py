@@ -85,6 +85,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
             ours.close()
             child.run(given)
         process.pidfd = os.pidfd_open(process.pid)
+        process.boots = sandbox.boot
         theirs.close()
         _note(process, sandbox.tree)
         if limited:
@@ -235,10 +236,12 @@ def finish(ours: "_socket.socket", process: Process) -> None:
             ours.send(child.GO)
         packet, fds = _receive(ours)
     if packet == child.READY:
+        if len(fds) % 2:  # a terminal comes as two
+            process.notify = fds.pop()
+            process.holds(process.notify)
         if fds:
             process.pty = fds[0]
-            process.holds(*fds[1:])
-            process.notify = fds[2] if len(fds) > 2 else -1
+            process.holds(fds[1])
         ours.send(child.GO)
         packet = ours.recv(65536)  # end of file: the exec has closed it
         if not packet:

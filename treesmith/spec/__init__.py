@@ -22,7 +22,8 @@ INIT = "/sbin/init"
 NETWORKS = ("none", "private", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _HONOURED = (
-    "command", "user", "env", "chdir", "network", "ports", "read-only", "stop-signal", "boot", "memory", "cpus", "pids",
+    "command", "user", "env", "chdir", "network", "ports", "read-only", "stop-signal", "boot", "notify", "memory",
+    "cpus", "pids",
 )  # fmt: skip
 
 
@@ -31,7 +32,8 @@ class Spec:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "chroot", "command", "detach", "env", "ephemeral", "filtered",
-        "hostname", "ignored", "limits", "name", "network", "no_suid", "ports", "private_users", "quiet", "read_only",
+        "hostname", "ignored", "limits", "link_journal", "name", "network", "no_suid", "notify", "ports",
+        "private_users", "quiet", "read_only",
         "stop_signal", "tmpfs", "tty", "user",
     )  # fmt: skip
 
@@ -46,6 +48,8 @@ class Spec:
         self.binds: tuple[Bind, ...] = ()
         self.tmpfs: tuple[tuple[str, str], ...] = ()  # path, size; "" is the kernel's own limit
         self.boot = False  # the command is an init
+        self.link_journal = False  # where the host's journalctl finds it
+        self.notify = False  # it says by sd_notify(3) when it is ready
         self.capabilities = COMMAND
         self.private_users = True  # else ids inside are the host's
         self.chroot = False  # nothing but mounts and processes is its own; its user is not root
@@ -87,6 +91,8 @@ def make(
     cap_drop: "Iterable[str]" = (),
     name: str = "",
     boot: bool = False,
+    notify: bool = False,
+    link_journal: bool = False,
     detach: bool = False,
     ephemeral: bool = False,
     read_only: bool = False,
@@ -133,6 +139,10 @@ def make(
     spec.name, spec.quiet, spec.ephemeral = _container(name), quiet, ephemeral
     if "stop-signal" in defaults or not spec.boot:
         spec.stop_signal = _signal(defaults.get("stop-signal", "TERM"))
+    if link_journal and not spec.boot:
+        raise UsageError("--link-journal is for a boot", "a command keeps no journal", "--detach, and treesmith logs")
+    spec.link_journal = link_journal
+    spec.notify = notify or bool(defaults.get("notify", False) and not command)
     spec.read_only = read_only or bool(defaults.get("read-only", False))
     spec.tty = True if tty else False if pipe or detach else None
     spec.detach = detach

@@ -113,6 +113,8 @@ _ALL = (
         Option("port", "many", "Let a port of the host lead to one of a private network.",
                metavar="[IP:]HOST:INSIDE[/udp]"),
         Option("boot", "flag", "Start the tree's init, a whole system; or the command as one.", short="b"),
+        Option("notify", "flag", "It says itself when it is ready, by sd_notify(3)."),
+        Option("link-journal", "flag", "Let the host's journalctl find its journal, that of a boot."),
         Option("detach", "flag", "Return when it runs, and print its name; see logs, stop, wait.", short="d"),
         Option("memory", "text", "Let it use this much memory at most.", metavar="SIZE"),
         Option("cpus", "text", "Let it use so many processors' time at most: 2, 0.5.", metavar="NUMBER"),
