@@ -2,22 +2,16 @@
 
 import json
 import shutil
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from offline import deb, node, python
+from offline import deb
 from offline.debian import Debian, debian, hello
 from offline.server import serve
-from test_kinds import NODE, needs_npm, with_node
-from workshop import Heard, Workshop
+from workshop import Elsewhere
 
-from treesmith.build import build, lock
-from treesmith.compare import differences, walk
+from treesmith.build import lock
 from treesmith.errors import Error
-from treesmith.plan import Wish
-from treesmith.store import Tree, create_store
 
 EPOCH = 1_750_000_000  # 2025-06-15
 DAY = EPOCH // 86400
@@ -34,54 +28,9 @@ def another_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
 
 
-class Elsewhere:
-    """Two workshops with the same recipes and repository, and stores of different backends."""
-
-    def __init__(self, folder: Path, repository: Debian) -> None:
-        self.repository = repository.copy(folder / "repo")
-        stores = (create_store(str(folder / backend), backend) for backend in ("overlay", "copy"))
-        self.here, self.there = (Workshop(store, folder / "recipes", self.repository) for store in stores)
-
-    def lock(self, path: Path) -> Path:
-        written = path.with_suffix(".lock")
-        written.write_text(lock(self.here.store, str(path)))
-        return written
-
-    def again(self, path: Path, shop: Workshop | None = None) -> Tree:
-        shop = shop or self.there
-        report = Heard()
-        tree, shop.plan = build(shop.store, str(path), report, wish=Wish(replace=True), locked="")
-        shop.heard = report.lines
-        return tree
-
-    def twice(self, path: Path) -> Tree:
-        """Locked in both stores, at other times: the same to the last byte."""
-        tree, began = self.again(path, self.here), time.time()
-        time.sleep(max(0, 1.1 - (time.time() - began)))
-        other = self.again(path)
-        with self.here.root(tree) as one, self.there.root(other) as two:
-            here, there = list(walk(one)), list(walk(two))
-        assert not [str(difference) for difference in differences(here, there)]
-        assert not [entry.path for entry in here if entry.mtime > EPOCH * 10**9]
-        return tree
-
-
 @pytest.fixture
 def both(tmp_path: Path, repository: Debian) -> Elsewhere:
     return Elsewhere(tmp_path, repository)
-
-
-def dated(shop: Workshop, tree: Tree) -> list[str]:
-    """Files in which today is written."""
-    now = datetime.now(UTC)
-    words = [now.strftime(form).encode() for form in ("%Y-%m-%d", "%d %b %Y", "%b %d %H:")]
-    found = []
-    with shop.root(tree) as root:
-        for entry in walk(root, content=False):
-            if entry.type == "file" and 0 < entry.size < 1 << 20:
-                data = Path(f"/proc/self/fd/{root}", entry.path).read_bytes()
-                found += [entry.path for word in words if word in data]
-    return found
 
 
 @pytest.mark.parametrize("driver", ["mmdebstrap", "debootstrap"])
@@ -106,10 +55,12 @@ def test_debian(both: Elsewhere, driver: str) -> None:
     first = both.here.build(path)
     sources = both.here.read(first, "/etc/apt/sources.list")
     both.lock(path)
+    assert not both.newer()
     both.repository.publish(hello("2.0"), deb.Package("daemon", "9"))
+    assert both.newer() == [("hello:amd64", "1.5", "2.0"), ("daemon:amd64", "1", "9")]
     shutil.rmtree(both.repository.folder / "dists")  # where a mirror moves on, old packages may stay: these do
     tree = both.twice(path)
-    assert both.here.read(tree, "/said") == "hello from conf of 1.5\n" and not dated(both.here, tree)
+    assert both.here.read(tree, "/said") == "hello from conf of 1.5\n" and not both.dated(tree)
     assert f"me:!:{DAY}:" in both.here.read(tree, "/etc/shadow")
     assert both.here.read(tree, "/etc/apt/sources.list") == sources
     for recorded, again in zip(first.steps, tree.steps, strict=True):
@@ -171,68 +122,3 @@ def test_what_cannot_be_locked(both: Elsewhere) -> None:
         written.write_text(text)
         with pytest.raises(Error, match="is no lock"):
             both.again(path)
-
-
-@pytest.fixture
-def index(both: Elsewhere, tmp_path: Path) -> Path:
-    folder = tmp_path / "index"
-    python.wheel(
-        folder / "greet", "greet", "1.0", "version = '1.0'\nnames = frozenset('a b c d e f'.split())\n", ("six",)
-    )
-    python.wheel(folder / "six", "six", "1.16.0")
-    return python.index(folder)
-
-
-def test_pip(both: Elsewhere, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (both.here.folder / "requirements.txt").write_text("greet\n")
-    both.here.base()
-    path = both.here.write(
-        """
-        from = "./base-auto.toml"
-        [[step]]
-        apt = ["python3-pip"]
-        [[step]]
-        pip = { requirements = "requirements.txt" }
-        [[step]]
-        run = ["python3", "-c", "import greet, six; open('/said', 'w').write(greet.version)"]
-        """,
-        "app",
-    )
-    with serve(index, tmp_path / "asked") as server:
-        monkeypatch.setenv("PIP_INDEX_URL", server.url)
-        both.here.build(path)
-        made = json.loads(both.lock(path).read_text())["steps"][2]["made"]
-        assert made["archives"]["greet"]["source"] == f"{server.url}/greet/greet-1.0-py3-none-any.whl"
-        python.wheel(index / "greet", "greet", "2.0")
-        python.index(index)
-        tree = both.twice(path)
-    assert both.here.read(tree, "/said") == "1.0" and not dated(both.here, tree)
-    assert [path for path in both.here.entries(tree) if path.endswith("greet.cpython-311.pyc")]
-
-
-@needs_npm
-def test_npm(both: Elsewhere, tmp_path: Path) -> None:
-    folder = tmp_path / "registry"
-    folder.mkdir()
-    both.here.base()
-    tools = with_node(both.here)
-    with serve(folder, tmp_path / "asked") as server:
-        node.registry(folder, server.url, "greet", "1.0.0", node.tarball("greet", "1.0.0", NODE))
-        path = both.here.write(
-            f"""
-from = "./base-auto.toml"
-{tools}
-[[step]]
-npm = {{ packages = ["greet"], registry = "{server.url}", to = "/srv/web" }}
-[[step]]
-run = "/srv/web/node_modules/.bin/greet >/said"
-""",
-            "app",
-        )
-        both.here.build(path)
-        both.lock(path)
-        node.registry(folder, server.url, "greet", "2.0.0", node.tarball("greet", "2.0.0", "evil"))
-        tree = both.twice(path)
-    assert both.here.read(tree, "/said") == "hello from node\n" and not dated(both.here, tree)
-    made = tree.steps[-2]["made"]
-    assert made["packages"] == {"greet": "1.0.0"} and made["archives"]["greet"]["digest"].startswith("sha512:")

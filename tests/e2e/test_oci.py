@@ -119,7 +119,10 @@ def test_a_locked_image(store: Store, treesmith: Command, registry: Registry, tm
     treesmith("build", recipe)
     treesmith("lock", recipe)
     made = store.find("app").steps[0]["made"]
+    assert not json.loads(treesmith("outdated", "app", "--json").stdout)["changes"]
     push("umoci")
+    (change,) = json.loads(treesmith("outdated", "app", "--json", "--exit-code", status=1).stdout)["changes"]
+    assert change["package"].endswith("/moving:1") and change["old"] == made["digest"] != change["new"]
     treesmith("build", "--locked", recipe, "--name=again")
     treesmith("build", "--refresh", recipe)
     assert store.find("again").steps[0]["made"] == made

@@ -2,17 +2,20 @@
 
 import os
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from offline.debian import Debian
 
 from treesmith.archive.read import read
-from treesmith.build import build
+from treesmith.build import build, lock, outdated
+from treesmith.compare import differences
 from treesmith.compare.walk import Entry, walk
 from treesmith.plan import Plan, Wish
-from treesmith.store import Store, Tree
+from treesmith.store import Store, Tree, create_store
 
 
 class Heard:
@@ -106,3 +109,56 @@ class Workshop:
     def staged(self) -> list[str]:
         """What lies in staging and trash: nothing, if the last build cleared up."""
         return [str(path) for name in ("staging", "trash") for path in Path(self.store.path, name).iterdir()]
+
+
+class Elsewhere:
+    """Two workshops with the same recipes and repository, and stores of different backends."""
+
+    def __init__(self, folder: Path, repository: Debian) -> None:
+        self.repository = repository.copy(folder / "repo")
+        stores = (create_store(str(folder / backend), backend) for backend in ("overlay", "copy"))
+        self.here, self.there = (Workshop(store, folder / "recipes", self.repository) for store in stores)
+
+    def lock(self, path: Path) -> Path:
+        written = path.with_suffix(".lock")
+        written.write_text(lock(self.here.store, str(path)))
+        return written
+
+    def newer(self, name: str = "app") -> list[tuple[str, str, str]]:
+        """(package, old version, new version) of what a rebuild would change."""
+        tree = self.here.store.find(name)
+        before = {each.id for each in self.here.store.trees()}
+        changes = outdated(self.here.store, tree, Heard())
+        assert {each.id for each in self.here.store.trees()} == before and not self.here.staged()
+        return [(change.what, change.old, change.new) for change in changes if change.what]
+
+    def again(self, path: Path, shop: Workshop | None = None) -> Tree:
+        shop = shop or self.there
+        report = Heard()
+        tree, shop.plan = build(shop.store, str(path), report, wish=Wish(replace=True), locked="")
+        shop.heard = report.lines
+        return tree
+
+    def twice(self, path: Path) -> Tree:
+        """Locked in both stores, at other times: the same to the last byte."""
+        tree, began = self.again(path, self.here), time.time()
+        time.sleep(max(0, 1.1 - (time.time() - began)))
+        other = self.again(path)
+        with self.here.root(tree) as one, self.there.root(other) as two:
+            here, there = list(walk(one)), list(walk(two))
+        assert not [str(difference) for difference in differences(here, there)]
+        epoch = int(os.environ["SOURCE_DATE_EPOCH"]) * 10**9
+        assert not [entry.path for entry in here if entry.mtime > epoch]
+        return tree
+
+    def dated(self, tree: Tree) -> list[str]:
+        """Files in which today is written, of a tree that is here."""
+        now = datetime.now(UTC)
+        words = [now.strftime(form).encode() for form in ("%Y-%m-%d", "%d %b %Y", "%b %d %H:")]
+        found = []
+        with self.here.root(tree) as root:
+            for entry in walk(root, content=False):
+                if entry.type == "file" and 0 < entry.size < 1 << 20:
+                    data = Path(f"/proc/self/fd/{root}", entry.path).read_bytes()
+                    found += [entry.path for word in words if word in data]
+        return found

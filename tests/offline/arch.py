@@ -8,8 +8,9 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from offline import deb
@@ -26,6 +27,7 @@ class Package:
     files: Mapping[str, str] = field(default_factory=dict)  # path -> text
     needs: tuple[str, ...] = ()
     script: str = ""  # .INSTALL
+    version: str = "1.0"
 
 
 PACKAGES = (
@@ -54,6 +56,12 @@ class Arch:
         """One of the test's own, to be changed."""
         shutil.copytree(self.folder, to, symlinks=True)
         return Arch(to, self.keyring)
+
+    def publish(self, name: str, version: str) -> None:
+        """Another version of one of PACKAGES, unsigned; only for a copy."""
+        package = next(one for one in PACKAGES if one.name == name)
+        with tempfile.TemporaryDirectory() as folder:
+            self.add(_package(replace(package, version=version), Path(folder, name), self.folder))
 
     def add(self, *packages: Path, name: str = "core") -> None:
         """Write packages into the list of contents."""
@@ -110,8 +118,15 @@ def _package(package: Package, root: Path, repo: Path) -> Path:
         shutil.copy("/bin/busybox", root / "usr/bin/busybox")
         for applet in APPLETS:
             (root / "usr/bin" / applet).symlink_to("busybox")
-    about = [f"pkgname = {package.name}", f"pkgbase = {package.name}", "pkgver = 1.0-1", "pkgdesc = x", "url = x"]
-    about += ["builddate = 1700000000", "packager = test", "size = 1", f"arch = {MACHINE}", "license = MIT"]
+    about = [
+        f"pkgname = {package.name}",
+        f"pkgbase = {package.name}",
+        f"pkgver = {package.version}-1",
+        "pkgdesc = x",
+        "url = x",
+    ]
+    about += ["builddate = 1700000000", "packager = test", "size = 1"]
+    about += [f"arch = {MACHINE}", "license = MIT"]
     about += [f"depend = {name}" for name in package.needs]
     (root / ".PKGINFO").write_text("\n".join(about) + "\n")
     first = [".PKGINFO"]
@@ -119,7 +134,7 @@ def _package(package: Package, root: Path, repo: Path) -> Path:
         (root / ".INSTALL").write_text(package.script)
         first.append(".INSTALL")
     names = [*first, *sorted(name for name in os.listdir(root) if name not in first)]
-    path = repo / f"{package.name}-1.0-1-{MACHINE}.pkg.tar.zst"
+    path = repo / f"{package.name}-{package.version}-1-{MACHINE}.pkg.tar.zst"
     owner = ["--owner=root:0", "--group=root:0"]
     subprocess.run(["tar", "--zstd", *owner, "-cf", str(path), "-C", str(root), *names], check=True)
     return path

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,13 @@ class Fedora:
         """Write the list of contents, unsigned."""
         subprocess.run(["createrepo_c", "--quiet", str(self.folder)], check=True)
 
+    def publish(self, name: str, version: str) -> None:
+        """Another version of one of SPECS, unsigned; only for a copy."""
+        with tempfile.TemporaryDirectory() as folder:
+            for package in _built(Path(folder), {name: SPECS[name]}, version):
+                shutil.move(package, self.folder)
+        self.index()
+
     def sign(self) -> None:
         """Sign the list of contents, which zypper looks at."""
         self.key.detach(self.folder / "repodata/repomd.xml", "asc")
@@ -154,13 +162,7 @@ def _make(making: Path, specs: Mapping[str, str] = SPECS) -> Fedora:
     made = Fedora(making / "repo", making / "key.asc", key)
     made.keyring.write_bytes(key.export_text())
     made.folder.mkdir()
-    defines = [f"_topdir {making}/top", *_BUILD.strip().splitlines()]
-    options = [word for define in defines for word in ("--define", define)]
-    for name, spec in specs.items():
-        path = making / f"{name}.spec"
-        path.write_text(f"Name: {name}\n{spec}".replace("{version}", "1.0"))
-        subprocess.run(["rpmbuild", "-bb", "--quiet", *options, str(path)], check=True, capture_output=True)
-    packages = [str(path) for path in (making / "top/RPMS").rglob("*.rpm")]
+    packages = _built(making, specs, "1.0")
     with key.agent() as environment:
         sign = ["--define", "_gpg_name test", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {making}/gpg"]
         subprocess.run(["rpmsign", *sign, "--addsign", *packages], check=True, capture_output=True, env=environment)
@@ -169,3 +171,13 @@ def _make(making: Path, specs: Mapping[str, str] = SPECS) -> Fedora:
     made.index()
     made.sign()
     return made
+
+
+def _built(making: Path, specs: Mapping[str, str], version: str) -> list[str]:
+    defines = [f"_topdir {making}/top", *_BUILD.strip().splitlines()]
+    options = [word for define in defines for word in ("--define", define)]
+    for name, spec in specs.items():
+        path = making / f"{name}.spec"
+        path.write_text(f"Name: {name}\n{spec}".replace("{version}", version))
+        subprocess.run(["rpmbuild", "-bb", "--quiet", *options, str(path)], check=True, capture_output=True)
+    return [str(path) for path in (making / "top/RPMS").rglob("*.rpm")]

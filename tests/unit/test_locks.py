@@ -1,15 +1,31 @@
 """Locks as values: what a file says, what fits it, and what archives are."""
 
+import gzip
+import io
 import json
+import lzma
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from treesmith import steps
+from treesmith.build import lock_path
 from treesmith.errors import Error, UsageError
-from treesmith.inventory import Archive, archives, node_archives, python_archives, recorded
+from treesmith.inventory import (
+    Archive,
+    arch_archives,
+    archives,
+    explained,
+    node_archives,
+    python_archives,
+    python_versions,
+    recorded,
+    rpm_archives,
+    simulated,
+)
 from treesmith.plan.lock import check, fitted, locked, parse, text
 from treesmith.recipe import Recipe
 from treesmith.steps import Inputs, Setting, Step
@@ -79,6 +95,16 @@ def test_what_no_lock_holds() -> None:
         text(held, gathered(held), 1)
 
 
+def test_where_a_lock_is(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    for path in ("one.toml", "app/recipe.toml"):
+        (tmp_path / path).touch()
+    assert lock_path(str(tmp_path / "one.toml")) == str(tmp_path / "one.lock")
+    assert lock_path(str(tmp_path / "app")) == str(tmp_path / "app/app.lock")
+    with pytest.raises(UsageError, match=r"debian-base comes with treesmith.*\n.*--output FILE"):
+        lock_path("debian-base")
+
+
 def test_what_is_no_lock() -> None:
     head = {"version": 1, "recipe": "a", "set": {}, "arch": "x86_64", "epoch": 1}
     for wrong in (
@@ -127,6 +153,48 @@ def test_what_pip_and_npm_fetched() -> None:
     }  # fmt: skip
     brought = node_archives(json.dumps({"packages": packages}))
     assert brought.archives == {"a": Archive("sha512:" + "0" * 128, "https://r/a.tgz")} and brought.unpinned == ["d"]
+
+
+PRIMARY = """<?xml version="1.0"?><metadata>
+<package type="rpm"><name>hello</name><checksum type="sha256" pkgid="YES">{}</checksum>
+<location xml:base="" href="p/hello-1.0-1.noarch.rpm"/></package>
+<package type="rpm"><checksum type="sha256" pkgid="YES">{}</checksum>
+<location href="c%2b%2b-2-1.fc40.x86_64.rpm"/></package>
+</metadata>"""
+
+
+def test_what_dnf_and_pacman_fetched(tmp_path: Path) -> None:
+    text = PRIMARY.format("a" * 64, "b" * 64).encode()
+    packages = {"hello.noarch": "1.0-1", "c++.x86_64": "1:2-1.fc40", "gone.noarch": "1-1"}
+    for data in (text, gzip.compress(text), lzma.compress(text)):
+        assert rpm_archives(data, "http://m/", packages) == {
+            "hello.noarch": Archive(DIGEST, "http://m/p/hello-1.0-1.noarch.rpm"),
+            "c++.x86_64": Archive("sha256:" + "b" * 64, "http://m/c%2B%2B-2-1.fc40.x86_64.rpm"),
+        }
+    sync = tmp_path / "var/lib/pacman/sync"
+    sync.mkdir(parents=True)
+    for name, digest in (("core", "a"), ("extra", "b")):
+        said = f"%FILENAME%\nhello-1-1.pkg\n\n%NAME%\nhello\n\n%VERSION%\n1-1\n\n%SHA256SUM%\n{digest * 64}\n".encode()
+        with tarfile.open(sync / f"{name}.db", "w:gz") as tar:
+            member = tarfile.TarInfo("hello-1-1/desc")
+            member.size = len(said)
+            tar.addfile(member, io.BytesIO(said))
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        found = arch_archives(root, {"core": "http://m/core", "extra": "http://m/extra"}, {"hello": "1-1", "x": "1-1"})
+    finally:
+        os.close(root)
+    assert found == {"hello": Archive(DIGEST, "http://m/core/hello-1-1.pkg")}
+
+
+def test_what_would_be_newer() -> None:
+    said = "NOTE: simulated\nInst hello [1.0] (2.0 test:sid [amd64])\nInst new (1 test:sid [all])\n"
+    said += "Inst libc6:i386 [2] (1:3+b1 Debian:12/stable, Debian-Security:12 [i386]) [x:y ]\n"
+    said += "Conf hello (2.0 test [amd64])\n"
+    assert simulated(said) == {"hello:amd64": "2.0", "libc6:i386": "1:3+b1"}
+    assert explained("Gems to install:\n  polite-1.0\n  a-b-2.0.rc1\n") == {"polite": "1.0", "a-b": "2.0.rc1"}
+    assert python_versions(b'{"install": [{"metadata": {"name": "x", "version": "2"}}]}') == {"x": "2"}
+    assert python_versions(b"") == {}
 
 
 LIST = """\

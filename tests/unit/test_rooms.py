@@ -26,7 +26,7 @@ ORDER = [
     ["recipe"],
     ["plan"],
     ["build", "launch", "transfer", "migrate"],
-    ["doctor", "service"],
+    ["doctor", "service", "sbom"],
     ["ui"],
     ["cli"],
     ["__main__"],

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from treesmith import plan as planning
 from treesmith import recipe, steps
-from treesmith.errors import Error, NotFoundError
+from treesmith.errors import Error, NotFoundError, UsageError
 from treesmith.plan import Held, Plan, Present, Wish
 from treesmith.plan import lock as locks
 from treesmith.recipe import Recipe
+from treesmith.recipe.search import SHIPPED
 from treesmith.steps import Inputs
 from treesmith.store import Store
 
@@ -40,8 +41,11 @@ def read(
 
 
 def lock_path(reference: str) -> str:
-    """Where a recipe's own lock is: NAME.lock, beside it."""
+    """Where a recipe's own lock is: NAME.lock, beside it. UsageError: it comes with treesmith."""
     found = recipe.find(reference, recipe.folders())
+    if found.path.startswith(f"{SHIPPED}/"):
+        hint = "treesmith lock --output FILE, then treesmith build --locked=FILE"
+        raise UsageError(f"{found.name} comes with treesmith, and its folder is not yours", hint=hint)
     return os.path.join(os.path.dirname(found.path), f"{found.name}.lock")
 
 
@@ -66,7 +70,10 @@ def lock(store: Store, reference: str, sets: Mapping[str, str] | None = None, wi
         what = f"{first.recipe.name}: {first.title}: {first.reason}"
         raise Error(brief, what, f"treesmith build {reference}; what came of it can be locked then")
     tree = store.read(plan.result.tree)
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or tree.created)
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if said and not said.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {said!r}", hint="it is seconds since 1970")
+    epoch = int(said or tree.created)
     chain = locks.locked(chain, (entry["made"] for entry in tree.steps), epoch)
     return locks.text(chain, planning.gather(chain, steps.gather), epoch)
 

@@ -1,12 +1,24 @@
 """The packages in a root, and what a step brought of them."""
 
-from treesmith.inventory.arch import arch
+from treesmith.inventory.arch import ARCH, arch, arch_archives
 from treesmith.inventory.archives import Archive, archives, recorded
 from treesmith.inventory.changes import added, changes
-from treesmith.inventory.debian import debian
-from treesmith.inventory.languages import node, node_archives, perl, python, python_archives, ruby
+from treesmith.inventory.debian import debian, simulated
+from treesmith.inventory.languages import (
+    explained,
+    node,
+    node_archives,
+    perl,
+    python,
+    python_archives,
+    python_versions,
+    ruby,
+)
+from treesmith.inventory.parts import Part, parts
+from treesmith.inventory.rpm import rpm_archives
 
 __all__ = [
-    "Archive", "added", "arch", "archives", "changes", "debian", "node", "node_archives", "perl", "python",
-    "python_archives", "recorded", "ruby",
+    "ARCH", "Archive", "Part", "added", "arch", "arch_archives", "archives", "changes", "debian", "explained", "node",
+    "node_archives", "parts", "perl", "python", "python_archives", "python_versions", "recorded", "rpm_archives",
+    "ruby", "simulated",
 ]  # fmt: skip

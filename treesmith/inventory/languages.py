@@ -41,6 +41,12 @@ def python_archives(report: bytes) -> Brought:
     return Brought(archives, unpinned)
 
 
+def python_versions(report: bytes) -> dict[str, str]:
+    """NAME -> version, of the same; nothing of an empty one."""
+    found = [entry["metadata"] for entry in json.loads(report)["install"]] if report else []
+    return {one["name"]: one["version"] for one in found}
+
+
 def ruby(listed: str) -> dict[str, str]:
     """NAME -> its versions, the newest first, of `gem list`."""
     found = {}
@@ -49,6 +55,12 @@ def ruby(listed: str) -> dict[str, str]:
         if separator and rest.endswith(")"):
             found[name] = rest[:-1].replace("default: ", "")
     return found
+
+
+def explained(said: str) -> dict[str, str]:
+    """NAME -> version, of `gem install --explain`."""
+    rows = (line.strip().rpartition("-") for line in said.splitlines() if line.startswith(" "))
+    return {name: version for name, _, version in rows if name}
 
 
 def perl(listed: str) -> dict[str, str]:

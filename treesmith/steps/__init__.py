@@ -33,6 +33,12 @@ class Kind(Protocol):
         none of its steps can be locked.
         """
 
+    def newer(self, step: Step, room: Room) -> dict[str, str]:
+        """What the step would make of its sources as they are now, by package (by image): the version, at least of
+        what is another than in the room's tree, which was made by it, and which is thrown away. A kind may lack it:
+        then its sources are its files.
+        """
+
 
 def kind(name: str) -> Kind:
     """The kind `name`. NotFoundError: there is none."""
@@ -84,4 +90,13 @@ def loose(step: Step) -> str:
     return module.loose(step) if hasattr(module, "loose") else f"nothing holds what {step.kind} makes"
 
 
-__all__ = ["BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds", "loose"]
+def newer(step: Step, room: Room) -> dict[str, str]:
+    """See Kind.newer."""
+    module = kind(step.kind)
+    return dict(module.newer(step, room)) if hasattr(module, "newer") else {}
+
+
+__all__ = [
+    "BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds", "loose",
+    "newer",
+]  # fmt: skip

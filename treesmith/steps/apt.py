@@ -122,6 +122,25 @@ def _add(step: Step, root: int, name: str) -> None:
         layer.text(f"etc/apt/sources.list.d/{name}.list", f"{text}\n")
 
 
+def newer(step: Step, room: Room) -> dict[str, str]:
+    """Of the packages that the step brought, those that have a newer version."""
+    mirrors = _mirrors(room)
+    cache = room.cache("archives")
+    own = os.path.join(cache, "step")
+    shutil.rmtree(own, ignore_errors=True)
+    apt = _Apt(step, room, own, [Bind(path, path, read_only=True) for path in sorted(mirrors)])
+    try:
+        apt.inside(["update"])
+        return inventory.simulated(apt.ask(["--simulate", "dist-upgrade"]))
+    finally:
+        shutil.rmtree(own)
+
+
+def _mirrors(room: Room) -> set[str]:
+    """The host's folders that the tree's sources are."""
+    return {local_path(mirror) for made in room.made for mirror in made.get("mirrors", ())} - {""}
+
+
 def carry_out(step: Step, room: Room, request: list[str], mirrors: set[str]) -> dict[str, Archive]:
     """Let the tree's apt-get do what is requested, by the newest lists; what it installs, by NAME:ARCH.
 
@@ -179,11 +198,14 @@ class _Apt:
 
     def fetches(self, request: list[str]) -> list[Wanted]:
         """What it would fetch for that, by its lists. Nothing where it cannot do it: then `inside` says why."""
-        argv = [*self._argv, "--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *request]
         try:
-            return wanted(self._room.ask(argv, env=_ENV, binds=self._binds, files=self._files))
+            return wanted(self.ask(["--quiet=2", "--print-uris", "-oAcquire::ForceHash=SHA256", *request]))
         except Error:
             return []
+
+    def ask(self, request: list[str]) -> str:
+        """What it says to that."""
+        return self._room.ask([*self._argv, *request], env=_ENV, binds=self._binds, files=self._files)
 
 
 def _configuration(step: Step, room: Room) -> str:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from treesmith.archive.read import read
+from treesmith.compare import walk
 from treesmith.errors import Error
 from treesmith.inventory import Archive
 from treesmith.sandbox.sandbox import Bind
@@ -22,12 +24,11 @@ from treesmith.steps.room import PASSING, Room
 from treesmith.steps.source import local_path
 from treesmith.steps.step import Step
 
+LOCKED = f"{PASSING}/locked"  # where a shelf is inside
+
 _TRIES = 3
 _WAIT = 60  # seconds without an answer
 _SNAPSHOTS = "https://snapshot.debian.org/archive"
-
-
-LOCKED = f"{PASSING}/locked"
 
 
 class Shelf(NamedTuple):
@@ -38,7 +39,7 @@ class Shelf(NamedTuple):
 
     @property
     def bind(self) -> Bind:
-        """The archives inside, at LOCKED, to be read."""
+        """The archives, to be read inside."""
         return Bind(self.archives, LOCKED, read_only=True)
 
 
@@ -57,8 +58,10 @@ def shelf(step: Step, room: Room, called: Callable[[Archive], str] = lambda arch
             if not _fits(kept, archive.digest):
                 _fetch(step, room, package, archive, kept)
             os.utime(kept)  # used today: for whoever makes room
+            path = os.path.join(made.archives, called(archive))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             with suppress(FileExistsError):  # two packages, one archive
-                os.link(kept, os.path.join(made.archives, called(archive)))
+                os.link(kept, path)
         yield made
     finally:
         shutil.rmtree(own)
@@ -77,6 +80,27 @@ def keep_links(room: Room, folder: str, files: Mapping[str, Archive]) -> None:
 
 def _kept(pool: str, archive: Archive) -> str:
     return os.path.join(pool, archive.digest.removeprefix("sha256:"))
+
+
+def taken(folder: str, name: str) -> bytes:
+    """A file that a program inside left in a folder of the host's, and then it is gone; b"": it did not."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        content = read(fd, name)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=fd)
+        return content
+    finally:
+        os.close(fd)
+
+
+def digests(folder: str) -> dict[str, str]:
+    """Of each file that programs inside left in a folder of the host's, by relative path."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return {entry.path: f"sha256:{entry.digest}" for entry in walk(fd) if entry.type == "file"}
+    finally:
+        os.close(fd)
 
 
 def unlocked(step: Step) -> str:

@@ -4,12 +4,18 @@ Both build in folders that end with the step, as do their downloads: neither hol
 mirror itself says.
 """
 
+import gzip
+import json
+import os
 import re
+import shutil
 from typing import Any
 
 from treesmith import inventory
 from treesmith.errors import Error
+from treesmith.inventory import Archive
 from treesmith.sandbox.sandbox import Bind
+from treesmith.steps.archives import LOCKED, digests, shelf
 from treesmith.steps.inputs import Inputs, Setting, file_facts
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -38,11 +44,22 @@ _ENV = {
     "NONINTERACTIVE_TESTING": "1",
     "LC_ALL": "C.UTF-8",
 }
+_SAVED = f"{PASSING}/saved"
+_AUTHORS = "authors/id/"
+_PLACE = re.compile(r"[A-Z]/[A-Z]{2}/[A-Z][\w-]*(/[\w+~-][\w.+~-]*)+", re.ASCII)
 _PACKAGE = re.compile(r"(?P<module>[A-Za-z_]\w*(?:::\w+)*)(?P<version>[@~].+)?", re.ASCII)
 _LISTED = """
 use ExtUtils::Installed;
 my $all = ExtUtils::Installed->new;
 print "$_ ", $all->version($_) || "?", "\\n" for grep { $_ ne "Perl" } $all->modules;
+"""
+# What cpanm notes of each distribution that it installs.
+_METAS = """
+use Config;
+for (glob "$Config{sitelibexp}/$Config{archname}/.meta/*/install.json") {
+    open my $file, "<", $_ or die;
+    print join("", map { s/[\\r\\n]+/ /gr } <$file>), "\\n";
+}
 """
 _MISSING = 'use Module::Metadata; print map { "$_\\n" } grep { !Module::Metadata->new_from_module($_) } @ARGV;'
 
@@ -57,20 +74,85 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(facts, pinned=bool(path) or not step.network)
 
 
+def loose(step: Step) -> str:
+    assert step.lock
+    made = step.lock.made
+    if made.get("program") == "cpan":
+        return 'cpan does not tell what it fetched; cpanm does, in a step before this one: apt = ["cpanminus"]'
+    return "what it fetched is not known" if made.get("packages") and not made.get("archives") else ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     if not step.texts("packages"):
         return {"packages": {}}
     program = _program(room)
-    path = folder(step, "mirror")
-    mirror = f"file://{_MIRROR}" if path else step.text("mirror") or _USUAL
-    binds = [Bind(path, _MIRROR, read_only=True)] if path else []
     before = _listed(room)
-    if program == "cpanm":
-        argv = ["cpanm", "--notest", "--verbose", "--mirror", mirror, "--mirror-only", *step.texts("packages")]
-        room.inside(argv, env=_ENV, binds=binds, what="cpanm")
+    if step.lock:
+        more = _by_lock(step, room, program)
     else:
-        _by_cpan(step, room, mirror, binds)
-    return {"program": program, "packages": inventory.added(before, _listed(room))}
+        path = folder(step, "mirror")
+        mirror = f"file://{_MIRROR}" if path else (step.text("mirror") or _USUAL).rstrip("/")
+        binds = [Bind(path, _MIRROR, read_only=True)] if path else []
+        if program == "cpanm":
+            more = _by_cpanm(step, room, mirror, binds)
+        else:
+            _by_cpan(step, room, mirror, binds)
+            more = {}
+    return {"program": program, "packages": inventory.added(before, _listed(room)), **more}
+
+
+def _cpanm(step: Step, room: Room, mirror: str, binds: list[Bind], *options: str) -> None:
+    argv = ["cpanm", "--notest", "--verbose", "--mirror", mirror, "--mirror-only", *options, *step.texts("packages")]
+    room.inside(argv, env=_ENV, binds=binds, what="cpanm")
+
+
+def _by_cpanm(step: Step, room: Room, mirror: str, binds: list[Bind]) -> dict[str, Any]:
+    """And what it fetched: the archive of each distribution, and the modules that it says are in it."""
+    own = os.path.join(room.cache(f"cpan-{step.recipe_digest}"), "step")
+    shutil.rmtree(own, ignore_errors=True)
+    os.mkdir(own)
+    try:
+        _cpanm(step, room, mirror, [*binds, Bind(own, _SAVED)], "--save-dists", _SAVED)
+        archives, provided = {}, {}
+        host = f"file://{folder(step, 'mirror')}" if mirror == f"file://{_MIRROR}" else mirror
+        there = digests(own)
+        for line in room.ask(["perl", "-e", _METAS]).splitlines():
+            meta = json.loads(line)
+            path = f"{_AUTHORS}{meta['pathname']}"
+            if path in there:
+                archives[meta["dist"]] = Archive(there[path], f"{host}/{path}")
+                provided[meta["dist"]] = {name: str(of["version"]) for name, of in sorted(meta["provides"].items())}
+        return {"archives": inventory.recorded(archives, archives), "provided": provided}
+    finally:
+        shutil.rmtree(own)
+
+
+def _by_lock(step: Step, room: Room, program: str) -> dict[str, Any]:
+    """From a mirror of what the lock names."""
+    assert step.lock
+    if program != "cpanm":
+        raise Error("the tree has no cpanm", "and the lock was written of a tree that had it")
+    provided = {name: step.lock.made["provided"][name] for name in step.archives}
+    with shelf(step, room, lambda archive: f"{_AUTHORS}{_place(archive)}") as shelves:
+        rows = [
+            f"{module} {version} {_place(step.archives[name])}\n"
+            for name, modules in provided.items()
+            for module, version in modules.items()
+        ]
+        index = os.path.join(shelves.archives, "modules/02packages.details.txt.gz")
+        os.makedirs(os.path.dirname(index), exist_ok=True)
+        with gzip.open(index, "wt", encoding="utf-8") as file:
+            file.write(f"File: 02packages.details.txt\nLine-Count: {len(rows)}\n\n{''.join(rows)}")
+        _cpanm(step, room, f"file://{LOCKED}", [shelves.bind])
+    return {word: step.lock.made[word] for word in ("archives", "provided")}
+
+
+def _place(archive: Archive) -> str:
+    """Where a CPAN has it, below the authors' folder."""
+    path = archive.source.partition(f"/{_AUTHORS}")[2]
+    if not _PLACE.fullmatch(path):
+        raise Error(f"{archive.source} is not of a CPAN", f"there they are below {_AUTHORS}")
+    return path
 
 
 def _program(room: Room) -> str:

@@ -85,6 +85,10 @@ def loose(step: Step) -> str:
     return unlocked(step)
 
 
+def newer(step: Step, room: Room) -> dict[str, str]:
+    return apt.newer(step, room)
+
+
 def mirror_of(step: Step, arch: str) -> str:
     """A URL."""
     if step.lock:

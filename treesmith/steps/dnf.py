@@ -5,12 +5,17 @@ come from. A package whose %post fails is installed all the same, and dnf ends w
 here.
 """
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treesmith import inventory
+from treesmith.inventory import Archive
 from treesmith.linux.call import machine
+from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import rpm
+from treesmith.steps.archives import LOCKED, shelf, taken, unlocked
 from treesmith.steps.inputs import Inputs, Setting
 from treesmith.steps.network import outfit
 from treesmith.steps.programs import driver
@@ -43,41 +48,88 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return rpm.inputs(step, setting, schema)
 
 
+def loose(step: Step) -> str:
+    return unlocked(step)
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
     sources = rpm.sources(step, room)
     cache = room.cache(f"dnf-{sources.digest}")
-    binds, files = rpm.surroundings(sources, cache)
+    binds, files = rpm.surroundings(step, sources, cache)
     files.append((_CONFIGURATION, _configuration(step, room, sources).encode()))
     room.say(f"{name} {version}: {' '.join(step.texts('packages'))} from {sources.all[-1].mirror}")
     before = rpm.installed(room, cache, binds, files)
-    argv = command(name, sources.release, room.arch, step.texts("packages"))
-    if step.texts("packages"):
-        room.outside(argv, binds=binds, files=files, env=rpm.ENV, what=f"{name} install", alarms=_ALARMS)
-    after = rpm.installed(room, cache, binds, files)
+
+    def install(packages: Sequence[str], more: Sequence[Bind] = ()) -> None:
+        argv = command(name, sources.release, room.arch, ["install", *packages])
+        there = [*binds, *more]
+        if packages:
+            room.outside(argv, binds=there, files=files, env=rpm.ENV, what=f"{name} install", alarms=_ALARMS)
+
+    if step.lock:
+        with shelf(step, room) as shelves:
+            for source in sources.all:
+                if source.key:  # which dnf takes from its sources, that it has not now
+                    argv = ["rpm", "--root", "/target", "--import", rpm.key_path(source)]
+                    room.outside(argv, binds=binds, files=files, env=rpm.ENV, what="rpm --import")
+            install(sorted(f"{LOCKED}/{file}" for file in os.listdir(shelves.archives)), [shelves.bind])
+    else:
+        install(step.texts("packages"))
+    packages = inventory.added(before, rpm.installed(room, cache, binds, files))
+    archives = step.archives if step.lock else _archives(cache, sources, room.arch, packages)
     rpm.tidy(room, sources, "etc/yum.repos.d", _RUBBISH)
-    return {"driver": f"{name} {version}", **sources.record(), "packages": inventory.added(before, after)}
+    made = {"driver": f"{name} {version}", **sources.record(), "packages": packages}
+    return {**made, "archives": inventory.recorded(archives, packages)}
 
 
-def command(name: str, release: str, arch: str, packages: Sequence[str]) -> list[str]:
+def newer(step: Step, room: Room) -> dict[str, str]:
+    name, _ = driver(step, schema)
+    sources = rpm.sources(step, room)
+    cache = room.cache("dnf-newer")
+    binds, files = rpm.surroundings(step, sources, cache)
+    files.append((_CONFIGURATION, _configuration(step, room, sources).encode()))
+    ask = ["-q", "repoquery", "--upgrades", "--latest-limit=1", "--queryformat", "%{name}.%{arch} %{evr}\n"]
+    argv = ["/bin/sh", "-c", f'"$@" >{rpm.CACHE}/said', "sh", *command(name, sources.release, room.arch, ask)]
+    room.outside(argv, binds=binds, files=files, env=rpm.ENV, what=f"{name} repoquery")
+    said = taken(cache, "said").decode(errors="replace")
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+
+def _archives(cache: str, sources: rpm.Sources, arch: str, packages: Mapping[str, str]) -> dict[str, Archive]:
+    """Where dnf got them, by the lists of contents that it keeps: in NAME-DIGEST of each source."""
+    found: dict[str, Archive] = {}
+    for source in sources.all:
+        mirror = source.mirror.replace("$releasever", sources.release).replace("$basearch", arch)
+        lists = glob.glob(f"{glob.escape(cache)}/dnf/{source.name}-*/repodata/*primary.xml*")
+        for path in sorted(lists, key=os.path.getmtime):
+            if path.split("/")[-3].rpartition("-")[0] == source.name:
+                with open(path, "rb") as file:
+                    found |= inventory.rpm_archives(file.read(), mirror, packages)
+    return found
+
+
+def command(name: str, release: str, arch: str, words: Sequence[str]) -> list[str]:
     """Of dnf or dnf5: what the one calls cachedir is system_cachedir in the other, and paths in the configuration are
     of the tree.
     """
     argv = [name, "-y", f"--config={_CONFIGURATION}", "--installroot=/target", f"--releasever={release}"]
     argv.append(f"--setopt={'system_cachedir' if name == 'dnf5' else 'cachedir'}={rpm.CACHE}/dnf")
     argv += [f"--forcearch={arch}"] if arch != machine else []
-    return [*argv, "install", *packages]
+    return [*argv, *words]
 
 
 def _configuration(step: Step, room: Room, sources: rpm.Sources) -> str:
     """dnf.conf(5). Debian's dnf would go on without a source that it cannot reach."""
     bundle = outfit(room.caller).bundle if step.network else ""
+    listed = () if step.lock else sources.all
     proxies = {name.lower(): value for name, value in room.caller.items() if name.lower().endswith("s_proxy")}
     lines = [
         "[main]", "reposdir=/nonexistent", "plugins=0", "best=1", "skip_if_unavailable=0", "keepcache=1",
         "metadata_expire=0", "retries=3", f"install_weak_deps={int(step.is_on('recommends'))}", "tsflags=",
         *([f"sslcacert={bundle}"] if bundle else []),
         *([f"proxy={proxies['https_proxy']}"] if proxies.get("https_proxy") and step.network else []),
-        *(line for source in sources.all for line in rpm.section(source, rpm.key_path(source))),
+        f"localpkg_gpgcheck={int(all(source.key for source in sources.all))}",
+        *(line for source in listed for line in rpm.section(source, rpm.key_path(source))),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.archives import shelf
+from treesmith.steps.archives import shelf, taken
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -32,6 +32,7 @@ schema = Schema(
 )
 
 _FILES = ("package.json", "package-lock.json")
+_OWN = f"{PASSING}/own"
 _ENV = {
     "npm_config_cache": f"{PASSING}/npm",
     "npm_config_audit": "false",
@@ -125,6 +126,24 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         room.inside(["npm", "install", "--global", *step.texts("packages")], env=env, binds=binds)
         return {"packages": inventory.node(room.ask(["npm", "ls", "--global", "--json"], env=env))}
     return _made(step, room)
+
+
+def newer(step: Step, room: Room) -> dict[str, str]:
+    """By a lock made anew, in a folder of its own. What a lock of the recipe's holds stays as it is."""
+    if step.text("lock"):
+        return {}
+    own = room.cache(f"npm-{step.recipe_digest}")
+    env = {**_ENV, **_registry(step, room), "npm_config_cache": f"{_OWN}/resolved/cache"}
+    argv = ["npm", "install", "--package-lock-only", "--prefix", f"{_OWN}/resolved", *step.texts("packages")]
+    path = os.path.join(own, "resolved")
+    shutil.rmtree(path, ignore_errors=True)
+    os.mkdir(path)
+    try:
+        room.inside(argv, env=env, binds=[Bind(own, _OWN)], what="npm install --package-lock-only")
+        found = inventory.node(taken(path, "package-lock.json"))
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+    return found if step.text("to") else {name: found[name] for name in found if "node_modules/" not in name}
 
 
 def _lay(step: Step, room: Room) -> None:

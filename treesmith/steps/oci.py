@@ -106,6 +106,16 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     }
 
 
+def newer(step: Step, room: Room) -> dict[str, str]:
+    """The digest that a registry, or a layout, has for the image now; others are not asked."""
+    transport, rest = _split(step)
+    if transport == "oci":
+        return {step.text("image"): _layout(step, rest, room.arch)[1]}
+    if transport == "docker" and not _PINNED.fullmatch(f"docker://{rest}"):
+        return {step.text("image"): digest_of_bytes(_raw(step, room, f"docker://{rest}"))}
+    return {}
+
+
 def _split(step: Step) -> tuple[str, str]:
     """(transport, what it is to fetch)"""
     given = step.text("image")

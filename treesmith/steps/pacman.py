@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
+from treesmith.archive.read import read
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
+from treesmith.steps.archives import LOCKED, shelf, taken, unlocked
 from treesmith.steps.inputs import Inputs, Setting, digest_of, host_path
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
@@ -46,6 +48,7 @@ schema = Schema(
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
 _CONFIGURATION = f"{PASSING}/pacman.conf"
+_INSTALLED = re.compile(rb"%INSTALLDATE%\n\d+")
 _KEPT = "etc/pacman.d"
 # The lists of a keyring, and their lines: how far somebody is trusted is gpg's --export-ownertrust.
 _LISTS = {"-trusted": re.compile(r"[0-9A-F]{40,64}:[2-6]:"), "-revoked": re.compile(r"[0-9A-F]{40,64}")}
@@ -101,15 +104,19 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         facts["mirror.used"] = mirror = url(step)
         if keys := _keys(step):
             facts["keyring.used"] = tuple(f"{part} {digest(key)}" for part, key in keys.items())
-        if local := local_path(mirror):
+        if (local := local_path(mirror)) and not step.lock:
             facts["mirror.lists"] = tuple(_list(step, local, name, setting.arch) for name in step.texts("repositories"))
     return Inputs(facts, is_pinned(facts, setting))
+
+
+def loose(step: Step) -> str:
+    return unlocked(step)
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
     sources = _sources(step, room)
-    folders = {local_path(source.mirror).partition("/$")[0] for source in sources} - {""}
+    folders = set() if step.lock else _folders(sources)
     cache = room.cache(f"pacman-{digest(json.dumps([source.record() for source in sources]).encode())[:16]}")
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     os.makedirs(os.path.join(cache, "packages"), exist_ok=True)
@@ -126,15 +133,62 @@ def run(step: Step, room: Room) -> dict[str, Any]:
             layer.folder("var/lib/pacman", Meta(0o755))
     argv = [name, "--noconfirm", "--noprogressbar", f"--config={_CONFIGURATION}", "--root=/target"]
     argv += ["--dbpath=/target/var/lib/pacman", f"--cachedir={_CACHE}/packages", f"--gpgdir={_CACHE}/step/gpg"]
-    argv += ["--hookdir=/target/etc/pacman.d/hooks", "--logfile=/dev/null", "-Syu", *step.texts("packages")]
-    if step.texts("packages"):
-        room.outside(argv, binds=binds, files=files, what="pacman -Syu", alarms=(_ALARM,))
+    argv += ["--hookdir=/target/etc/pacman.d/hooks", "--logfile=/dev/null"]
+
+    def pacman(do: str, what: Sequence[str], more: Sequence[Bind] = ()) -> None:
+        if what:
+            room.outside([*argv, do, *what], binds=[*binds, *more], files=files, what=f"pacman {do}", alarms=(_ALARM,))
+
+    if step.lock:
+        with shelf(step, room) as shelves:
+            pacman("-U", sorted(f"{LOCKED}/{file}" for file in os.listdir(shelves.archives)), [shelves.bind])
+    else:
+        pacman("-Syu", step.texts("packages"))
     shutil.rmtree(os.path.join(cache, "step"), ignore_errors=True)
     with room.root() as root:
+        packages = inventory.added(before, inventory.arch(root))
+        archives = step.archives if step.lock else inventory.arch_archives(root, _mirrors(sources, room.arch), packages)
         _tidy(root, sources)
-        after = inventory.arch(root)
-    made = {"driver": f"{name} {version}", "sources": [source.record() for source in sources]}
-    return {**made, "packages": inventory.added(before, after)}
+        if step.lock:
+            _date(root, packages, step.lock.epoch)
+    made = {"driver": f"{name} {version}", "sources": [source.record() for source in sources], "packages": packages}
+    return {**made, "archives": inventory.recorded(archives, packages)}
+
+
+def newer(step: Step, room: Room) -> dict[str, str]:
+    name, _ = driver(step, schema)
+    sources = [source._replace(keys={}) for source in _sources(step, room)]  # their lists only: nothing is installed
+    cache = room.cache("pacman-newer")
+    binds = [Bind(cache, _CACHE), *(Bind(folder, folder, read_only=True) for folder in sorted(_folders(sources)))]
+    files = [(_CONFIGURATION, _configuration(room, sources).encode())]
+    pacman = f"{name} --config={_CONFIGURATION} --root=/target --dbpath=/target/var/lib/pacman --logfile=/dev/null"
+    ask = f"{pacman} -Sy >&2; {pacman} -Qu >{_CACHE}/said || :"  # 1: nothing is newer
+    room.outside(["/bin/sh", "-e", "-c", ask], binds=binds, files=files, what="pacman -Sy")
+    rows = (line.split() for line in taken(cache, "said").decode(errors="replace").splitlines())
+    return {row[0]: row[3] for row in rows if len(row) >= 4 and row[2] == "->"}
+
+
+def _folders(sources: Sequence[_Source]) -> set[str]:
+    """The host's folders among the mirrors."""
+    return {local_path(source.mirror).partition("/$")[0] for source in sources} - {""}
+
+
+def _mirrors(sources: Sequence[_Source], arch: str) -> dict[str, str]:
+    """By repository; the first of one name counts."""
+    found = {}
+    for source in reversed(sources):
+        for name in reversed(source.repositories):
+            found[name] = source.mirror.replace("$repo", name).replace("$arch", arch)
+    return dict(reversed(found.items()))
+
+
+def _date(root: int, packages: Mapping[str, str], epoch: int) -> None:
+    """pacman notes when it installed what, and knows of no SOURCE_DATE_EPOCH."""
+    with Layer(root) as layer:
+        for name, version in packages.items():
+            path = f"{inventory.ARCH}/{name}-{version}/desc"
+            said = _INSTALLED.sub(b"%%INSTALLDATE%%\n%d" % epoch, read(root, path))
+            layer.file(path, io.BytesIO(said), Meta(0o644))
 
 
 def _sources(step: Step, room: Room) -> list[_Source]:
@@ -199,8 +253,8 @@ def _list(step: Step, mirror: str, repository: str, arch: str) -> str:
 
 
 def _configuration(room: Room, sources: Sequence[_Source]) -> str:
-    """pacman.conf(5)"""
-    lines = ["[options]", f"Architecture = {room.arch}", "LocalFileSigLevel = Required"]
+    """pacman.conf(5). Files are a lock's, verified by their digests."""
+    lines = ["[options]", f"Architecture = {room.arch}", "LocalFileSigLevel = Never"]
     for source in sources:
         level = "Required DatabaseOptional TrustedOnly" if source.keys else "Never"
         for name in source.repositories:

@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from treesmith import inventory
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.archives import LOCKED, shelf
+from treesmith.steps.archives import LOCKED, shelf, taken
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -110,7 +110,29 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     return {"packages": inventory.python(room.ask([python, "-m", "pip", "freeze", "--all"], env=env)), **brought}
 
 
-def _by_index(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> dict[str, Any]:
+def newer(step: Step, room: Room) -> dict[str, str]:
+    venv = step.text("venv").rstrip("/")
+    argv = [f"{venv}/bin/python" if venv else "python3", "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+    return inventory.python_versions(_install(step, room, argv, {**_ENV, "PIP_BREAK_SYSTEM_PACKAGES": "1"}))
+
+
+def _by_index(step: Step, room: Room, argv: list[str], env: Mapping[str, str]) -> dict[str, Any]:
+    report = _install(step, room, argv, env)
+    if not report:
+        return {}
+    brought = inventory.python_archives(report)
+    inside, outside = f"file://{_INDEX}/", f"file://{folder(step, 'index')}/"
+    archives = {
+        name: archive._replace(source=outside + archive.source.removeprefix(inside))
+        if archive.source.startswith(inside)
+        else archive
+        for name, archive in brought.archives.items()
+    }
+    return {"archives": inventory.recorded(archives, archives), "unpinned": brought.unpinned}
+
+
+def _install(step: Step, room: Room, argv: list[str], env: Mapping[str, str]) -> bytes:
+    """What pip reports of it; b"": it is too old to."""
     files = []
     for name, path in _requirements(step):
         with open(path, "rb") as file:
@@ -118,8 +140,7 @@ def _by_index(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> d
     # Setup scripts can write to the cache and pip believes what it finds there: each recipe has its own.
     cache = room.cache(f"pip-{step.recipe_digest}")
     binds = [Bind(cache, _ENV["PIP_CACHE_DIR"])]
-    index = folder(step, "index")
-    if index:
+    if index := folder(step, "index"):
         binds.append(Bind(index, _INDEX, read_only=True))
     env = {**env, **_index(step, room)}
     if step.is_on("hashes"):
@@ -127,23 +148,10 @@ def _by_index(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> d
     if step.text("requirements"):
         argv = [*argv, "-r", f"{_HERE}/{os.path.normpath(step.text('requirements'))}"]
     version = room.ask([argv[0], "-c", "import pip; print(pip.__version__)"], env=env)
-    reports = [int(part) if part.isdigit() else 0 for part in version.split(".")[:2]] >= _REPORTS
-    if reports:
+    if [int(part) if part.isdigit() else 0 for part in version.strip().split(".")[:2]] >= _REPORTS:
         argv = [*argv, "--report", f"{_ENV['PIP_CACHE_DIR']}/{_REPORT}"]
     room.inside([*argv, *step.texts("packages")], env=env, binds=binds, files=files, what="pip install")
-    if not reports:
-        return {}
-    with open(os.path.join(cache, _REPORT), "rb") as file:
-        brought = inventory.python_archives(file.read())
-    os.unlink(os.path.join(cache, _REPORT))
-    inside = f"file://{_INDEX}/"
-    archives = {
-        name: archive._replace(source=f"file://{index}/{archive.source.removeprefix(inside)}")
-        if archive.source.startswith(inside)
-        else archive
-        for name, archive in brought.archives.items()
-    }
-    return {"archives": inventory.recorded(archives, archives), "unpinned": brought.unpinned}
+    return taken(cache, _REPORT)
 
 
 def _by_lock(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> dict[str, Any]:
@@ -154,8 +162,9 @@ def _by_lock(step: Step, room: Room, argv: list[str], env: dict[str, str]) -> di
         lines.append(f"{name}=={version} --hash={archive.digest}\n")
     files = [(f"{_HERE}/locked.txt", "".join(lines).encode())]
     argv = [*argv, "--no-index", "--no-deps", "--require-hashes", "--find-links", LOCKED, "-r", f"{_HERE}/locked.txt"]
-    with shelf(step, room) as shelves:
-        room.inside(argv, env=env, binds=[shelves.bind], files=files, what="pip install")
+    if lines:
+        with shelf(step, room) as shelves:
+            room.inside(argv, env=env, binds=[shelves.bind], files=files, what="pip install")
     return {word: step.lock.made[word] for word in ("archives", "unpinned")}
 
 

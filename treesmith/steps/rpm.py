@@ -84,7 +84,7 @@ def inputs(step: Step, setting: Setting, schema: Schema) -> Inputs:
         facts["mirror.used"] = mirror = url(step)
         if not step.is_on("trust"):
             facts["keyring.used"] = digest_of(keyring(step))
-        if local := local_path(mirror):
+        if (local := local_path(mirror)) and not step.lock:
             path = os.path.join(local, "repodata/repomd.xml")
             if not os.path.isfile(path):
                 raise step.error(f"no packages in {local}", "mirror", f"there is no {path}", "createrepo_c makes one")
@@ -110,9 +110,10 @@ def sources(step: Step, room: Room) -> Sources:
     return Sources(step.text("release") or str(below.get("release", "")), tuple(found))
 
 
-def surroundings(found: Sources, cache: str) -> tuple[list[Bind], list[tuple[str, bytes]]]:
+def surroundings(step: Step, found: Sources, cache: str) -> tuple[list[Bind], list[tuple[str, bytes]]]:
     """What the host's programs need among the tools: (binds, files), each source's key at `key_path` among them."""
-    binds = [Bind(cache, CACHE), *(Bind(folder, folder, read_only=True) for folder in found.folders)]
+    folders = [] if step.lock else found.folders
+    binds = [Bind(cache, CACHE), *(Bind(folder, folder, read_only=True) for folder in folders)]
     return binds, [_MACROS, *((key_path(source), source.key) for source in found.all if source.key)]
 
 

@@ -44,7 +44,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
     sources = rpm.sources(step, room)
     cache = room.cache(f"zypper-{sources.digest}")
-    binds, files = rpm.surroundings(sources, cache)
+    binds, files = rpm.surroundings(step, sources, cache)
     files.append((_CONFIGURATION, _configuration(room.arch).encode()))
     for source in sources.all:
         lines = [*rpm.section(source, rpm.key_path(source)), "autorefresh=1", "keeppackages=1", ""]

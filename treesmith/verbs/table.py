@@ -48,6 +48,21 @@ _ALL = (
         "built, is the time that nothing in a locked build is younger than.",
     ),
     Verb(
+        "outdated", "Build", "outdated", "Show what building a tree anew would change.", TREE,
+        Option("exit-code", "flag", "End with status 1 if there is anything."), JSON,
+        more="Sources are asked as they are now, in a copy of the tree that goes afterwards. The exit status is 0; 1 "
+        'on failure. --json: {"version": 1, "tree", "changes": [{"step", "package", "old", "new"}]}; package: null for '
+        "what the step itself reads, where new says what changed; old: null for what would be new.",
+    ),
+    Verb(
+        "sbom", "Build", "sbom", "List what a tree is made of, for other tools.", TREE,
+        Option("format", "text", "cyclonedx, if nothing is said, or spdx; both as JSON.", metavar="NAME",
+               complete=("cyclonedx", "spdx")),
+        Option("output", "text", "Write there, instead of printing it.", metavar="FILE"),
+        more="A software bill of materials: every package with its package URL, version, and the digest and source of "
+        "its archive where they are known. CycloneDX 1.5, SPDX 2.3.",
+    ),
+    Verb(
         "history", "Build", "history", "Show how a tree came to be.", TREE,
         Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"), JSON,
         more='--json: {"version": 1, "tree", "id", "steps": [{"n", "recipe", "kind", "name", "created", '
