@@ -154,3 +154,9 @@ def test_who_may_mount_makes_no_bind_writable(root: Path, log: int, tmp_path: Pa
     assert said[-1] == "mine"
     assert (tmp_path / "mine/file").read_text() == "mine\n"
     assert os.listdir(tmp_path / "mine") == ["file"]
+
+
+def test_the_hosts_devices_stay_whose_they_are(root: Path, log: int) -> None:
+    """stdin is the host's /dev/null, and the pipes of others become the user's."""
+    assert sh(root, log, "id -u", private_users=False, user="me")[0] == "1000"
+    assert (os.stat("/dev/null").st_uid, os.stat("/dev/null").st_mode & 0o777) == (0, 0o666)

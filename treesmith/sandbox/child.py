@@ -123,7 +123,7 @@ def ready(
     os.setsid()
     if terminal and not sandbox.boot:  # an init's terminal is whose getty takes it
         pty.control(terminal[1])
-    _standard(terminal[1:] * 3 if terminal else stdio, account)
+    _standard(terminal[1:] * 3 if terminal else stdio, 0o020000 if terminal else 0o010000, account)
     environment = sandbox.env if "HOME" in sandbox.env else {**sandbox.env, "HOME": account.home}
     argv = list(sandbox.command) or [account.shell or "/bin/sh"]
     privileges.give_up(sandbox, filters, account)
@@ -144,14 +144,15 @@ def _await(talk: "_socket.socket") -> None:
         os._exit(OURS)
 
 
-def _standard(fds: "tuple[int, ...] | None", account: "user.Account") -> None:
-    """Descriptors 0 to 2. A pty's slave and pipes become the user's: /dev/stdout is opened anew by many programs."""
+def _standard(fds: "tuple[int, ...] | None", kind: int, account: "user.Account") -> None:
+    """Descriptors 0 to 2. Those of this kind, a pty's slave or pipes, become the user's: /dev/stdout is opened anew by
+    many programs. No other device: without private users the host's /dev/null is root's inside, too."""
     assert fds
     copies = [os.dup(fd) if fd < 3 else fd for fd in fds]
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
         status = os.fstat(number)
-        if not status.st_uid and status.st_mode & 0o170000 in (0o010000, 0o020000):
+        if not status.st_uid and status.st_mode & 0o170000 == kind:
             os.fchown(number, account.uid, -1)
 
 

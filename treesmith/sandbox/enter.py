@@ -2,7 +2,7 @@
 
 It is cloned into the sandbox's cgroup and pid namespace, and joins the other namespaces itself. From there to its exec
 it is still Python, so nothing inside may look into it: it is not dumpable, and its memory belongs to the outer user
-namespace, whose capabilities nobody inside has (ptrace(2), "access mode checking"). What it executes is a `hop`.
+namespace, whose SYS_PTRACE nobody inside has (ptrace(2), "access mode checking"). What it executes is a `hop`.
 
 Its parent is neither the sandbox's first process, which could not tell us its status, nor we, but a keeper between: it
 lives on when we are killed, to kill and bury the one inside. As a zombie that belongs to the host's init, which in some
