@@ -9,6 +9,7 @@ from typing import Any, Self
 from treesmith.build.report import Report
 from treesmith.errors import Error, NotFoundError
 from treesmith.run import hosted, run
+from treesmith.sandbox import foreign
 from treesmith.sandbox import sandbox as boxes
 from treesmith.sandbox.sandbox import Bind, Sandbox
 from treesmith.sandbox.tools import Tools
@@ -159,6 +160,7 @@ class Workroom:
     def _box(
         self, view: View, argv: Sequence[str], env: Mapping[str, str], binds: Sequence[Bind], files: Files
     ) -> Sandbox:
+        foreign.check(self.arch)
         return Sandbox(
             view, tuple(argv), env={**self._env, **env, **self._step.env}, network=self._network, binds=tuple(binds),
             files=(*self._files, *files), tmpfs=_TMPFS, no_sync=True,

@@ -50,9 +50,10 @@ schema = Schema(
 )
 
 _CACHE = "/var/cache/treesmith"  # in the tools' root
-# mmdebstrap's: emptying the cache; asking gpg whether it needs the keyring; /sys, which cannot be mounted beside the
+# mmdebstrap's: emptying the cache; asking gpg whether it needs the keyring; asking whether
+# another architecture's programs run, which is known by then; /sys, which cannot be mounted beside the
 # host's network; removing the lists, before we have read where packages are from.
-_SKIPPED = ("essential/unlink", "check/signed-by", "chroot/mount/sys", "cleanup/apt/lists")
+_SKIPPED = ("essential/unlink", "check/signed-by", "check/qemu", "chroot/mount/sys", "cleanup/apt/lists")
 # Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards.
 _MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 # Ubuntu's, where base-files brings the links and provides usr-is-merged, which the hook takes for a package to install.
