@@ -20,9 +20,9 @@ Parents = Callable[[], set[int]]  # whose children, and theirs, the containers a
 
 def together(docker: str, podman: str, tree: Path) -> None:
     print(f"\n{COUNT} containers at once")
-    print(f"  {'':<28}{'all run':>10}{'each':>12}{'PSS of each':>16}{'MemAvailable':>16}")
+    print(f"  {'':<36}{'all run':>10}{'each':>12}{'PSS of each':>16}{'MemAvailable':>16}")
     _try("treesmith launch --detach", "treesmith launch -q -d --ephemeral --name {} bench -- " + SLEEP, _supervisors,
-         "treesmith stop {} --timeout 0")  # fmt: skip
+         "treesmith stop -q {} --timeout 0")  # fmt: skip
     run = f"run -d --network none --name {{}} {IMAGE} {SLEEP}"
     if docker:
         _try("docker run -d", f"{docker} {run}", lambda: _shims(f"{docker} inspect"), docker + " rm -f {}")
@@ -41,9 +41,9 @@ def _try(label: str, start: str, parents: Parents, stop: str) -> None:
 
 
 def _nspawn(tree: Path) -> None:
-    """It stays in the foreground, and two of it share a tree only if neither writes."""
+    """It stays in the foreground, and two of it share a tree only if neither writes to it."""
     before, began = _available(), time.monotonic()
-    command = f"systemd-nspawn -q --register=no --keep-unit --read-only -D {tree} -M {{}}"
+    command = f"systemd-nspawn -q --register=no --keep-unit --volatile=overlay -D {tree} -M {{}}"
     ups = ["sh", "-c", f"echo up; exec {SLEEP}"]
     running = [
         subprocess.Popen(
@@ -54,8 +54,8 @@ def _nspawn(tree: Path) -> None:
     ]  # fmt: skip
     try:
         for one in running:
-            assert one.stdout and one.stdout.readline() == b"up\n"
-        _row("systemd-nspawn --read-only", time.monotonic() - began, {one.pid for one in running}, before)
+            assert one.stdout and one.stdout.readline().strip() == b"up"
+        _row("systemd-nspawn --volatile=overlay", time.monotonic() - began, {one.pid for one in running}, before)
     finally:
         for one in running:
             one.kill()
@@ -84,7 +84,7 @@ def _row(label: str, took: float, parents: set[int], before: int) -> None:
     assert len(parents) == COUNT, (label, len(parents))
     each = sum(map(_pss, _below(parents))) / COUNT / 1024
     less = (before - _available()) / COUNT / 1024
-    print(f"  {label:<28}{took * 1000:>7.0f} ms{took * 1000 / COUNT:>9.1f} ms{each:>12.1f} MiB{less:>12.1f} MiB")
+    print(f"  {label:<36}{took * 1000:>7.0f} ms{took * 1000 / COUNT:>9.1f} ms{each:>12.1f} MiB{less:>12.1f} MiB")
 
 
 def _below(parents: set[int]) -> set[int]:
