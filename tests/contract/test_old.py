@@ -2,6 +2,7 @@
 has Debian 12's own."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import filesystems
@@ -29,7 +30,8 @@ def test_old_zfs_keeps_trees_and_launches_without_private_users(tmp_path: Path) 
         refused = trees.run("launch", "-q", "base", "--", "true")
         assert refused.returncode == 125
         assert f"ZFS {version} has no id-mapped mounts" in refused.stderr and "--private-users no" in refused.stderr
-        (mounted / "recipe.toml").write_text('[[step]]\nrun = "true"\n')
+        subprocess.run(["tar", "-C", mounted / "busybox", "-cf", mounted / "base.tar", "."], check=True)
+        (mounted / "recipe.toml").write_text('[[step]]\ntar = { file = "base.tar" }\n[[step]]\nrun = "true"\n')
         refused = trees.run("build", str(mounted / "recipe.toml"))
         assert refused.returncode == 1 and f"ZFS {version} has no id-mapped mounts" in refused.stderr
 
