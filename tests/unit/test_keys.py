@@ -21,6 +21,7 @@ from treesmith.steps.inputs import key_of
 LOCK = '{"packages": {"": {}, "node_modules/a": {"version": "1", "resolved": "file:a.tgz"}}}'
 FILES = {
     "repo/dists/bookworm/InRelease": "signed",
+    "repo/refs/heads/test/one": "a" * 64 + "\n",
     "ring.gpg": "keys",
     "requirements.txt": "flask==3.0.0\n-r more/base.txt\n-c limits.txt # why not\n",
     "more/base.txt": "click==8.1\n",
@@ -121,6 +122,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"playbook": "app/sub/data", "vars": ("b=2", "a=1"), "tags": ("y",)},
         ["app/main.py", "app/sub/data"],
     ),
+    "ostree": (
+        {"ref": "test/one", "mirror": "repo", "keyring": "ring.gpg", "trust": False},
+        {"ref": "f" * 64, "mirror": "http://x/", "keyring": "other.gpg", "trust": True},
+        ["ring.gpg"],
+    ),
     "dnf": (
         {
             "packages": ("a", "b"), "release": "40", "mirror": "rpms", "keyring": "ring.gpg", "trust": False,
@@ -163,7 +169,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     ),
 }  # fmt: skip
 # Whose mirror, a folder, is in the tree.
-MIRRORED = ("debootstrap", "apt", "dnf", "zypper", "pacman")
+MIRRORED = ("ostree", "debootstrap", "apt", "dnf", "zypper", "pacman")
 COPIES = {"ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2"}
 # What `debootstrap` would have to have a Release of, were the option that it is changed to a folder of the host's.
 ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
@@ -214,6 +220,7 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     assert key(changed) != key(step(folder, kind))
     needed = (
         ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("make", "install"), ("apt", "suite"), ("apt", "mirror"),
+        ("ostree", "keyring"),
         *((kind, option) for kind in ("dnf", "zypper", "pacman") for option in ("mirror", "keyring")),
     )  # fmt: skip
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
