@@ -99,8 +99,9 @@ run = '''
 
 
 @needs_npm
-def test_languages(both: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one tree, for what it is made of takes the time."""
+def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one tree, and on overlay alone: what it is made of takes the time."""
+    both = Elsewhere(tmp_path, debian(), "overlay")
     shop, folder = both.here, both.here.folder
     (folder / "requirements.txt").write_text("greet\n")
     code = "version = '1.0'\nhashed = version in {'a', 'b', 'c', 'd', 'e'}\n"  # whose order is in the .pyc

@@ -112,11 +112,11 @@ class Workshop:
 
 
 class Elsewhere:
-    """Two workshops with the same recipes and repository, and stores of different backends."""
+    """Two workshops with the same recipes and repository, and stores of their own: on overlay, and on `other`."""
 
-    def __init__(self, folder: Path, repository: Debian) -> None:
+    def __init__(self, folder: Path, repository: Debian, other: str = "copy") -> None:
         self.repository = repository.copy(folder / "repo")
-        stores = (create_store(str(folder / backend), backend) for backend in ("overlay", "copy"))
+        stores = (create_store(str(folder / f"store-{n}"), backend) for n, backend in enumerate(("overlay", other)))
         self.here, self.there = (Workshop(store, folder / "recipes", self.repository) for store in stores)
 
     def lock(self, path: Path) -> Path:
