@@ -170,7 +170,8 @@ def test_sysvinit(online: Treesmith, tmp_path: Path, runs: str) -> None:
         wait_for("cron", lambda: "cron" in online("enter", name, "--", "sh", "-c", "cat /proc/[0-9]*/comm || true"))
         assert online("enter", name, "--", "cat", "/proc/1/comm") == "init\n"
         if runs == "openrc":
-            assert re.search(r"cron +\[ +started", online("enter", name, "--", "rc-status", "default"))
+            status = ("enter", name, "--", "rc-status", "default")
+            wait_for("OpenRC", lambda: re.search(r"cron +\[ +started", online(*status)))
     finally:
         said = online("stop", "--timeout", "60", name)
     assert "killed" not in said
