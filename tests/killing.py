@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ground import cgroup_folder, cgroups
 from launching import PATIENCE
 
 # At which something was just made, or is about to be; of those that a machine has.
@@ -15,6 +16,17 @@ CALLS = (
     "recvfrom", "pidfd_open", "pidfd_send_signal", "memfd_create", "wait4", "setsid", "dup2", "dup3", "poll", "ppoll",
 )  # fmt: skip
 _LINE = re.compile(r"(?:(\d+) +)?(\w+)\((.*)")
+
+
+def lives() -> list[str]:
+    """What is in a cgroup of ours. Of the dead only the folders may be left, for the next launch to remove."""
+    found = []
+    for folder in cgroups(cgroup_folder()):
+        try:
+            found += (folder / "cgroup.procs").read_text().split()
+        except OSError:
+            continue
+    return found
 
 
 class Victim:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import leaks
 import pytest
-from ground import cgroup_folder, cgroups
+from killing import lives
 from launching import PATIENCE, Trees, wait_for
 
 SUPERVISORS = (  # its own system calls at which something was just made, or is about to be
@@ -23,17 +23,6 @@ CHILDS = (
     "setgroups", "setresuid", "fsopen", "fsmount", "move_mount", "open_tree", "pivot_root", "umount2", "setsid",
     "prctl", "sendmsg", "execve", "close_range",
 )  # fmt: skip
-
-
-def lives() -> list[str]:
-    """What is in a cgroup of ours. Of the dead only the folders may be left, for the next launch to remove."""
-    found = []
-    for folder in cgroups(cgroup_folder()):
-        try:
-            found += (folder / "cgroup.procs").read_text().split()
-        except OSError:
-            continue
-    return found
 
 
 def assert_dead_and_cleared(trees: Trees, tree: str, before: set[str]) -> None:
@@ -94,7 +83,9 @@ def strace(trees: Trees, tmp_path: Path, inject: str, follow: bool, *words: str)
 
 
 @pytest.mark.slow
-def test_at_each_system_call_of_the_supervisor(trees: Trees, tree: str, tmp_path: Path) -> None:
+def test_at_each_system_call_of_the_supervisor(
+    trees: Trees, tree: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trees.sh("echo kept > /kept", tree=tree)
     before = leaks.state()
     points = 0
@@ -108,7 +99,8 @@ def test_at_each_system_call_of_the_supervisor(trees: Trees, tree: str, tmp_path
                 wait_for("the end of everything inside", lambda: not lives())
                 assert not hit or status in (-signal.SIGKILL, 137), (call, when, status)
         assert_dead_and_cleared(trees, tree, before)
-    print(f"\nsupervisor killed at {points} points")
+    with capsys.disabled():
+        print(f" {points} points", end="")
     assert points > 100
 
 
@@ -121,7 +113,9 @@ def count(trees: Trees, tmp_path: Path, call: str, name: str) -> int:
 
 
 @pytest.mark.slow
-def test_at_each_system_call_of_the_first_process(trees: Trees, tree: str, tmp_path: Path) -> None:
+def test_at_each_system_call_of_the_first_process(
+    trees: Trees, tree: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It dies while it makes its root: an error with status 125, and everything is cleaned up at once."""
     trees.sh("echo kept > /kept", tree=tree)
     before = leaks.state()
@@ -137,5 +131,6 @@ def test_at_each_system_call_of_the_first_process(trees: Trees, tree: str, tmp_p
             assert not leaks.since(before)
             points += 1
         assert_dead_and_cleared(trees, tree, before)
-    print(f"\nfirst process killed at {points} points")
+    with capsys.disabled():
+        print(f" {points} points", end="")
     assert points > 15

@@ -35,6 +35,19 @@ def test_a_memory_hog(trees: Trees) -> None:
     assert trees.sh(eat, "--memory", "200M") == "0\n"
 
 
+def test_a_memory_hog_harms_nobody_else(trees: Trees) -> None:
+    eat = "dd if=/dev/zero of=/dev/null bs=80M count=1 2>/dev/null"
+    trees.run(
+        "launch", "-q", "-d", "--memory", "32M", "--name", "hog", "base", "--", "sh", "-c", f"while :; do {eat}; done"
+    )
+    (kills,) = (path for name in ("memory.events", "memory.oom_control") for path in files(trees, "hog", name))
+    (most,) = (path for name in ("memory.peak", "memory.max_usage_in_bytes") for path in files(trees, "hog", name))
+    wait_for("it to be killed again and again", lambda: counted(kills, "oom_kill") > 3)
+    assert 16 << 20 < int(most.read_text()) <= 32 << 20
+    assert trees.sh(f"{eat}; echo $?") == "0\n"
+    trees.run("stop", "--timeout", "1", "hog")
+
+
 def test_a_fork_bomb(trees: Trees) -> None:
     trees.run("launch", "-q", "-d", "--pids", "30", "--name", "bomb", "base", "--", "sh", "-c", BOMB)
     (current,) = files(trees, "bomb", "pids.current")
@@ -43,6 +56,7 @@ def test_a_fork_bomb(trees: Trees) -> None:
     assert all(int(current.read_text()) <= 30 for _ in range(200))
     (seen,) = json.loads(trees.run("ps", "--usage", "--json").stdout)["containers"]
     assert seen["processes"] <= 30
+    assert trees.sh("(echo fine)") == "fine\n"
     trees.run("stop", "--timeout", "1", "bomb")
     assert not current.exists()
 

@@ -152,6 +152,7 @@ WRONG = [
     ("[[step]]\nenv = { 'A=B' = 'x' }\nrun = 'x'\n", 2, "env must be a table"),
     ("[[step]]\nsecrets = ['../x']\nrun = 'x'\n", 2, "secrets must be a list"),
     (STEP + "[launch]\nnetwork = 'host'\n", 4, 'must be "none" or "private".*cannot loosen'),
+    (STEP + "[launch]\nbind = ['/:/host']\n", 4, "launch has no 'bind'"),
     (STEP + "[launch]\nnet = 'none'\n", 4, "launch has no 'net'"),
     (STEP + "[launch]\ncommand = 'sh'\n", 4, "command must be a list"),
     (STEP + "[launch]\nports = ['80']\n", 4, "ports must be a list of"),
