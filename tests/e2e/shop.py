@@ -14,10 +14,12 @@ from treesmith.store import Store, Tree
 
 
 class Shop:
-    """kind: a step's. options: those that each of its recipes has, but for what a test says otherwise."""
+    """kind: a step's. options: those that each of its recipes has, but for what a test says otherwise. step: the first
+    step's own lines.
+    """
 
-    def __init__(self, store: Store, folder: Path, kind: str, **options: str) -> None:
-        self.store, self.folder, self.kind, self.options = store, folder, kind, options
+    def __init__(self, store: Store, folder: Path, kind: str, step: str = "", **options: str) -> None:
+        self.store, self.folder, self.kind, self.step, self.options = store, folder, kind, step, options
         self.plan: Plan | None = None
         self.heard = Heard()
 
@@ -27,7 +29,7 @@ class Shop:
         quoted = {key: value if value[0] == "[" else f'"{value}"' for key, value in given.items()}
         lines = "".join(f"{key} = {value}\n" for key, value in quoted.items())
         path = self.folder / "base.toml"
-        path.write_text(f"[[step]]\n[step.{self.kind}]\npackages = [{packages}]\n{lines}{more}")
+        path.write_text(f"[[step]]\n{self.step}[step.{self.kind}]\npackages = [{packages}]\n{lines}{more}")
         return path
 
     def build(self, path: Path) -> Tree:

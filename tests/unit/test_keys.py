@@ -149,6 +149,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         },
         ["ring.gpg", "rpms/repodata/repomd.xml"],
     ),
+    "nix": (
+        {"packages": ("a", "b"), "file": "app"},
+        {"packages": ("b", "a"), "file": "app2"},
+        ["app/main.py", "app/sub/data"],
+    ),
     "pacman": (
         {"packages": ("a", "b"), "repositories": ("core",), "mirror": "arch", "keyring": "ring.gpg", "trust": False},
         {
@@ -389,6 +394,8 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("dnf", {}, True),
         ("pacman", {}, True),
         ("zypper", {}, True),
+        ("nix", {}, False),
+        ("nix", {"network": False}, True),
         ("oci", {}, True),
         ("oci", {"options": {"image": "docker://debian:12"}}, False),
         ("oci", {"options": {"image": f"docker://debian:12@sha256:{'0' * 64}"}}, True),
@@ -469,6 +476,9 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "dnf", {"packages": ("a",), "mirror": "http://x/", "trust": True}, "dnf needs the release"
     for package in ("a.rpm", "http://x/a"):
         yield "zypper", {"packages": (package,), "mirror": "rpms", "trust": True}, "is a file, not a package"
+    yield "nix", {"packages": ("--option",), "file": "app"}, "is no attribute"
+    yield "nix", {"packages": (), "file": "app"}, "nix needs packages"
+    yield "nix", {"packages": ("a",), "file": "out"}, "leaves the recipe's folder"
     for package in ("-a", "!a", "~a", ""):
         yield "zypper", {"packages": (package,), "mirror": "rpms", "trust": True}, "is no package's name"
     yield "apt", {"packages": ("a",), "mirror": "repo"}, "apt needs the suite"

@@ -19,3 +19,12 @@ def read(root: int, path: str) -> bytes:
             return file.read()
     finally:
         os.close(fd)
+
+
+def read_below(folder: str, path: str) -> bytes:
+    """The same of a folder of the host's, which those inside may write to."""
+    root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return read(root, path)
+    finally:
+        os.close(root)

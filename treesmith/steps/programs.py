@@ -9,6 +9,9 @@ from treesmith.steps.step import Step
 
 _VERSION = re.compile(rb"""\bVERSION\s*=\s*['"]([0-9][^'"\n]*)['"]""")
 
+# Debian's, where they are called otherwise; "": there is none.
+_PACKAGES = {"dnf5": "", "nix": "nix-bin", "pacman": "pacman-package-manager"}
+
 
 def driver(step: Step, schema: Schema) -> tuple[str, str]:
     """(name, version) of the step's driver: the one it names, or the first of the kind's that the host has.
@@ -22,4 +25,6 @@ def driver(step: Step, schema: Schema) -> tuple[str, str]:
             with open(path, "rb") as file:
                 said = _VERSION.search(file.read(1 << 20))
             return name, said[1].decode(errors="replace") if said else digest_of(path)[:16]
-    raise step.error(f"{' or '.join(wanted)} is not installed", hint=f"install one: apt install {wanted[0]}")
+    package = _PACKAGES.get(wanted[-1], wanted[-1])
+    hint = f"Debian: apt install {package}" if package else "Debian has no package of it; whoever makes it says how"
+    raise step.error(f"{' or '.join(wanted)} is not installed", hint=hint)

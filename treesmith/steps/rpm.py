@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from treesmith.archive.layer import Layer, Meta
-from treesmith.archive.read import read
+from treesmith.archive.read import read, read_below
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps.inputs import Inputs, Setting, digest_of, key_of
@@ -132,12 +132,11 @@ def installed(room: Room, cache: str, binds: Sequence[Bind], files: Sequence[tup
     with room.root() as root:
         if not read(root, f"{_DATABASE}/rpmdb.sqlite"):
             return {}
-    listed = os.path.join(cache, "installed")
     query = f"rpm --root /target --dbpath /{_DATABASE} -qa --qf '{_QUERY}' >{CACHE}/installed"
     room.outside(["/bin/sh", "-e", "-c", query], env=ENV, binds=binds, files=files, what="rpm -qa")
-    with open(listed, encoding="utf-8", errors="replace") as file:
-        packages = dict(line.split(" ", 1) for line in file.read().splitlines() if " " in line)
-    os.unlink(listed)
+    lines = read_below(cache, "installed").decode(errors="replace").splitlines()
+    packages = dict(line.split(" ", 1) for line in lines if " " in line)
+    os.unlink(os.path.join(cache, "installed"))
     return {name: version for name, version in sorted(packages.items()) if not name.startswith("gpg-pubkey.")}
 
 
