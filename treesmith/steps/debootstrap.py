@@ -212,15 +212,19 @@ def _debootstrap(step: Step, room: Room, what: _From) -> list[str]:
 
 
 def _mmdebstrap(step: Step, room: Room, what: _From) -> list[str]:
-    """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins."""
-    archives = '"$1/var/cache/apt/archives"'
+    """The cache is mounted over the tree's by hooks: the tree must be empty when mmdebstrap begins. The lists are
+    copied, and back before any package's script runs; apt asks the mirror whether they are the newest.
+    """
+    archives, lists, kept = '"$1/var/cache/apt/archives"', '"$1/var/lib/apt/lists"', f"{_CACHE}/lists"
     argv = ["mmdebstrap", "--mode=root", "--format=directory", "--verbose"]
     argv += [f"--architectures={architecture(room.arch)}", f"--variant={step.text('variant')}"]
     argv.append(f"--skip={','.join(_SKIPPED)}")
-    if os.path.isdir(_MERGED_USR) and step.text("suite") not in _LINKED:
+    argv.append(f"--setup-hook=mkdir -p {kept} && cp -a {kept}/. {lists}")
+    if os.path.isdir(_MERGED_USR) and step.text("suite") not in _LINKED:  # where apt asks for the lists
         argv.append(f"--hook-dir={_MERGED_USR}")
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
+        f"--extract-hook=cp -a {lists}/. {kept}",
         f"--customize-hook=umount {archives}",
     ]
     argv += ['--aptopt=APT::Sandbox::User "root"', '--aptopt=Acquire::Retries "3"']
