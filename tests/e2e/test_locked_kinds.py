@@ -24,24 +24,26 @@ def both(tmp_path: Path) -> Elsewhere:
     return Elsewhere(tmp_path, debian())
 
 
-def test_dnf(both: Elsewhere, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["dnf", "zypper"])
+def test_rpm(both: Elsewhere, tmp_path: Path, kind: str) -> None:
     repository = rpm.fedora().copy(tmp_path / "rpms")
     path = both.here.write(
         f"""
         [[step]]
-        [step.dnf]
+        [step.{kind}]
         packages = ["busybox", "fedora-release"]
         mirror = "{repository.folder}"
         keyring = "{repository.keyring}"
         release = "40"
         [[step]]
-        dnf = ["hello"]
+        {kind} = ["hello"]
         """,
         "app",
     )
     both.here.build(path)
     both.lock(path)
     repository.publish("hello", "2.0")
+    repository.sign()
     assert both.newer() == [("hello.noarch", "1.0-1", "2.0-1")]
     shutil.rmtree(repository.folder / "repodata")
     tree = both.twice(path)

@@ -7,11 +7,11 @@ here.
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from treesmith import inventory
-from treesmith.inventory import Archive
 from treesmith.linux.call import machine
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import rpm
@@ -69,15 +69,12 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
     if step.lock:
         with shelf(step, room) as shelves:
-            for source in sources.all:
-                if source.key:  # which dnf takes from its sources, that it has not now
-                    argv = ["rpm", "--root", "/target", "--import", rpm.key_path(source)]
-                    room.outside(argv, binds=binds, files=files, env=rpm.ENV, what="rpm --import")
+            rpm.vouch(room, sources, binds, files)  # dnf takes keys from its sources, and has none now
             install(sorted(f"{LOCKED}/{file}" for file in os.listdir(shelves.archives)), [shelves.bind])
     else:
         install(step.texts("packages"))
     packages = inventory.added(before, rpm.installed(room, cache, binds, files))
-    archives = step.archives if step.lock else _archives(cache, sources, room.arch, packages)
+    archives = step.archives if step.lock else rpm.archives(sources, room.arch, packages, partial(_lists, cache))
     rpm.tidy(room, sources, "etc/yum.repos.d", _RUBBISH)
     made = {"driver": f"{name} {version}", **sources.record(), "packages": packages}
     return {**made, "archives": inventory.recorded(archives, packages)}
@@ -96,17 +93,10 @@ def newer(step: Step, room: Room) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
 
 
-def _archives(cache: str, sources: rpm.Sources, arch: str, packages: Mapping[str, str]) -> dict[str, Archive]:
-    """Where dnf got them, by the lists of contents that it keeps: in NAME-DIGEST of each source."""
-    found: dict[str, Archive] = {}
-    for source in sources.all:
-        mirror = source.mirror.replace("$releasever", sources.release).replace("$basearch", arch)
-        lists = glob.glob(f"{glob.escape(cache)}/dnf/{source.name}-*/repodata/*primary.xml*")
-        for path in sorted(lists, key=os.path.getmtime):
-            if path.split("/")[-3].rpartition("-")[0] == source.name:
-                with open(path, "rb") as file:
-                    found |= inventory.rpm_archives(file.read(), mirror, packages)
-    return found
+def _lists(cache: str, source: rpm.Source) -> list[str]:
+    """The lists of contents that dnf keeps of a source, in NAME-DIGEST."""
+    found = glob.glob(f"{glob.escape(cache)}/dnf/{source.name}-*/repodata/*primary.xml*")
+    return [path for path in found if path.split("/")[-3].rpartition("-")[0] == source.name]
 
 
 def command(name: str, release: str, arch: str, words: Sequence[str]) -> list[str]:

@@ -9,12 +9,14 @@ The database is of the kind that the host's rpm makes (sqlite on Debian), which 
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from treesmith import inventory
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read, read_below
 from treesmith.errors import Error
+from treesmith.inventory import Archive
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps.inputs import Inputs, Setting, digest_of, key_of
 from treesmith.steps.programs import driver
@@ -115,6 +117,27 @@ def surroundings(step: Step, found: Sources, cache: str) -> tuple[list[Bind], li
     folders = [] if step.lock else found.folders
     binds = [Bind(cache, CACHE), *(Bind(folder, folder, read_only=True) for folder in folders)]
     return binds, [_MACROS, *((key_path(source), source.key) for source in found.all if source.key)]
+
+
+def vouch(room: Room, found: Sources, binds: Sequence[Bind], files: Sequence[tuple[str, bytes]]) -> None:
+    """Let the tree's database know the sources' keys."""
+    for source in found.all:
+        if source.key:
+            argv = ["rpm", "--root", "/target", "--import", key_path(source)]
+            room.outside(argv, binds=binds, files=files, env=ENV, what="rpm --import")
+
+
+def archives(
+    found: Sources, arch: str, packages: Mapping[str, str], lists: Callable[[Source], Iterable[str]]
+) -> dict[str, Archive]:
+    """Where packages are from, by the lists of contents (primary.xml) that a program keeps of a source: host paths."""
+    result: dict[str, Archive] = {}
+    for source in found.all:
+        mirror = source.mirror.replace("$releasever", found.release).replace("$basearch", arch)
+        for path in sorted(lists(source), key=os.path.getmtime):
+            with open(path, "rb") as file:
+                result |= inventory.rpm_archives(file.read(), mirror, packages)
+    return result
 
 
 def key_path(source: Source) -> str:
