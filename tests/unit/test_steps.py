@@ -8,11 +8,14 @@ import pytest
 
 from treesmith import inventory, steps
 from treesmith.errors import NotFoundError, UsageError
+from treesmith.linux import call
+from treesmith.steps import dnf
 from treesmith.steps.debian import KEYRING, Source, architecture, archive, host_mirror, host_sources, later, line
 from treesmith.steps.inputs import Inputs
 from treesmith.steps.lines import line_of
 from treesmith.steps.network import BUNDLE, outfit
 from treesmith.steps.pool import Wanted, keep, lend, wanted
+from treesmith.steps.programs import driver
 from treesmith.steps.schema import Option, Schema, Type
 from treesmith.steps.script import interpreter
 
@@ -305,3 +308,23 @@ def test_which_packages_a_step_brought() -> None:
     ]
     brought = [{"a": "1", "b": "1"}, None, {"a": "2"}, {"a": "2"}, {"b": "1"}, {"a": "2"}]
     assert inventory.changes(record) == brought
+
+
+def test_what_is_asked_of_dnf_4_and_5() -> None:
+    """5 keeps root's downloads where system_cachedir says, and takes cachedir for other users'."""
+    four, five = (set(dnf.command(name, "40", call.machine, ["install", "a"])) for name in ("dnf", "dnf5"))
+    downloads = "cachedir=/var/cache/treesmith/dnf"
+    assert four - five == {"dnf", f"--setopt={downloads}"}
+    assert five - four == {"dnf5", f"--setopt=system_{downloads}"}
+    assert {"install", "a", "--releasever=40"} <= four
+    assert "--forcearch=m68k" in dnf.command("dnf5", "40", "m68k", [])
+
+
+def test_what_to_install_where_a_program_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[[step]]\nx = {}\n")
+    for name, hint in (("nosuch-x", "apt install nosuch-x"), ("dnf5", "Debian has no package of it")):
+        step = steps.Step(1, "x", {}, str(path), str(tmp_path), driver=name)
+        with pytest.raises(UsageError, match=f"{name} is not installed") as caught:
+            driver(step, steps.kind("dnf").schema)
+        assert hint in caught.value.hint
