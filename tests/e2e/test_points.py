@@ -87,6 +87,18 @@ def test_after_a_power_cut(trees: Trees, tree: str) -> None:
         assert trees.sh("ls -d /srv 2>&1; true", tree=tree).endswith("No such file or directory\n")
 
 
+def test_a_snapshot_of_what_runs_has_none(trees: Trees, tree: str) -> None:
+    words = ("launch", "-q", "--bind=/usr:/srv/data:ro", tree, "--", "sh", "-c", "mkdir /srv/own; echo up; sleep 99")
+    with trees.start(*words) as process:
+        assert process.stdout and process.stdout.readline() == b"up\n"
+        assert trees.run("snapshot", tree, "copied").returncode == 0
+        process.terminate()
+        process.communicate()
+    for name in ("copied", tree):
+        assert trees.sh("ls /srv", tree=name) == "own\n"
+    assert trees.run("rm", "copied").returncode == 0
+
+
 def test_a_store_that_is_gone(trees: Trees, tmp_path: Path) -> None:
     """What a killed launch has left in it holds nobody up."""
     other = Trees(tmp_path / "other")

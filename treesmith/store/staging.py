@@ -118,8 +118,11 @@ class Stage:
         self.stood = still.took
 
     def _copy_running(self, tree: "Tree") -> None:
+        from treesmith.sandbox import point
+
         source = self._store.read(tree.id, tree.name)
         result = self._store.backend.fork(source, self.id, self.home, running=True)
+        point.pass_on(f"{source.home}/{records.POINTS}", f"{self.home}/{records.POINTS}")
         self.layout, self.wrote, self.source, self._seen = result.child, result.wrote, source.id, source.layout
 
     def check(self) -> None:
