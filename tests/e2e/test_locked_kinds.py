@@ -101,6 +101,7 @@ run = '''
 
 
 @needs_npm
+@pytest.mark.timeout(1500)
 def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one tree, and on overlay alone: what it is made of takes the time."""
     both = Elsewhere(tmp_path, debian(), "overlay")
