@@ -1,12 +1,14 @@
-"""SIGKILL after every call that changes a dataset, and a full pool at it, in whatever makes such calls.
+"""SIGKILL after every call that changes a dataset, or a folder of the store, and a full pool at it.
 
 Afterwards each tree is there whole or not at all, the next writer clears up, and no dataset is left that is no tree's.
-strace(1) cannot tell these calls apart: all are ioctls. So they are struck where they have names, in linux/zfs.py.
+strace(1) cannot tell ZFS's calls apart: all are ioctls. So they are struck where they have names, in linux/zfs.py; and
+the store's own where the interpreter announces them to its audit hooks.
 """
 
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -24,13 +26,17 @@ from treesmith.linux.remove import remove_tree
 from treesmith.linux.zfs import Zfs as Calls
 from treesmith.migrate import migrate
 from treesmith.store import Store, Tree, create_store, open_store
+from treesmith.store.prune import Policy, apply, plan
 
 pytestmark = only_zfs
 CHANGING = {
     "lzc_create", "lzc_clone", "lzc_snapshot", "lzc_destroy", "lzc_destroy_snaps", "lzc_promote", "lzc_hold",
     "lzc_release",
 }  # fmt: skip
+MAKING = {"os.rename", "os.mkdir", "os.symlink"}
+REMOVING = {"os.remove", "os.rmdir"}  # for which no disk is too full
 FAULTS = ("after", "full")
+SNAPSHOTS = Policy(older_than=0)
 
 
 def base(store: Store) -> None:
@@ -66,8 +72,18 @@ def seal(store: Store) -> None:
     store.seal(store.find("web"))
 
 
+def rename(store: Store) -> None:
+    store.rename("web", "new")
+
+
 def remove(store: Store) -> None:
     store.remove([store.find("web")], recursive=True)
+
+
+def prune(store: Store) -> None:
+    failed = apply(store, plan(store, SNAPSHOTS), SNAPSHOTS)
+    if failed:
+        raise Error("not everything could be pruned", "\n".join(failed))
 
 
 def lose(store: Store) -> None:
@@ -85,7 +101,7 @@ def blows(store: Store, change: Callable[[Store], None], prepare: Callable[[], N
             prepare()
             if not struck(store.path, change, number, fault):
                 break
-            yield f"{fault} call {number}"
+            yield f"{fault} {number}"
 
 
 def struck(path: str, change: Callable[[Store], None], number: int, fault: str) -> bool:
@@ -98,15 +114,24 @@ def struck(path: str, change: Callable[[Store], None], number: int, fault: str) 
         return code != 0
     left, real = [number], Calls._call
 
-    def call(self: Calls, name: str, *arguments: object, of: int = 0, what: str = "") -> None:
-        left[0] -= name in CHANGING
-        here = name in CHANGING and not left[0]
-        if here and fault == "full":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
-        real(self, name, *arguments, of=of, what=what)
-        if here and fault == "after":
+    def strike(here: bool, what: str) -> None:
+        left[0] -= here
+        if here and not left[0]:
+            if fault == "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def call(self: Calls, name: str, *arguments: object, of: int = 0, what: str = "") -> None:
+        if fault == "full":
+            strike(name in CHANGING, what)
+        real(self, name, *arguments, of=of, what=what)
+        if fault == "after":
+            strike(name in CHANGING, what)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        strike(event in (MAKING if fault == "full" else MAKING | REMOVING), str(arguments[:1]))
+
+    sys.addaudithook(hook)
     Calls._call = call  # type: ignore[method-assign]
     code = 2
     try:
@@ -124,7 +149,7 @@ def seen(store: Store) -> dict[str, list[Entry]]:
     return {tree.name: [(e.path, e.type, e.mode, e.digest) for e in content(store, tree)] for tree in trees}
 
 
-CHANGES = (build, snapshot, snapshot_writable, seal, remove, lose)
+CHANGES = (build, snapshot, snapshot_writable, seal, rename, remove, prune, lose)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.__name__)
@@ -132,10 +157,9 @@ def test_every_call(store: Store, change: Callable[[Store], None], capsys: pytes
     base(store)
 
     def prepare() -> None:
-        gone = ["new"] if change in (build, snapshot, snapshot_writable) else ["copy", "web", "base"]
-        for name in gone:
-            if store.named(name):
-                store.remove([store.find(name)])
+        name = "new" if change in (build, snapshot, snapshot_writable) else "base"
+        if store.named(name):
+            store.remove([store.find(name)], recursive=True)
         if not store.named("base"):
             base(store)
 
