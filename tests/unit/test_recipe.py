@@ -70,6 +70,7 @@ def test_everything_of_the_grammar(tmp_path: Path) -> None:
         "components": ("main",),
         "updates": False,
         "trust": True,
+        "expired": False,
     }
     assert bootstrap.env == {"SUITE": "bookworm", "EMPTY": "", "TEXT": "3 {x} true"}
     assert (bootstrap.name, bootstrap.driver, bootstrap.network, bootstrap.secrets) == (
