@@ -6,7 +6,7 @@ from pathlib import Path
 import escapees
 import pytest
 from launching import Trees
-from test_escapes import HELD, OUT, PROBES, Scene, identity
+from ways_out import HELD, OUT, WAYS, Scene, identity
 
 LOOSENED = {"private-users": ("--private-users=no",), "chroot": ("--isolation=chroot", "--user=1000:1000")}
 
@@ -19,14 +19,20 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("mode", LOOSENED)
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", WAYS)
 def test_escape(trees: Trees, probe: Path, tmp_path: Path, name: str, mode: str) -> None:
     scene = Scene(tmp_path / mode, probe)
-    PROBES[name](scene)
-    argv = escapees.treesmith(trees)(scene.root, scene.binds, scene.command, scene.tty)
-    at = argv.index("launch") + 1
-    found = scene.run([*argv[:at], *LOOSENED[mode], *argv[at:]], trees.environment)
-    trees.store.remove([trees.store.find(argv[argv.index("--") - 1])])
-    loosened = PROBES[name] is identity and mode == "private-users"
+    WAYS[name](scene)
+    plain = escapees.treesmith(trees, boot=False)
+
+    def argv(scene: Scene) -> list[str]:
+        words = plain(scene)
+        at = words.index("launch") + 1
+        return [*words[:at], *LOOSENED[mode], *words[at:]]
+
+    found = scene.run(argv, trees.environment)
+    scene.close()
+    trees.store.remove([trees.store.find(escapees.name(scene))])
+    loosened = WAYS[name] is identity and mode == "private-users"
     assert found == (OUT if loosened else HELD), scene.said
     assert "Traceback" not in scene.said
