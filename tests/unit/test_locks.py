@@ -124,6 +124,8 @@ def test_archives() -> None:
     archive = Archive(DIGEST, "http://x/pool/a_1%2b2_all.deb?signed")
     assert archive.file == "a_1+2_all.deb" and called(archive) == "a" * 64 + ".deb"
     assert archives({"archives": recorded({"a:all": archive, "b:all": archive}, ["a:all"])}) == {"a:all": archive}
+    private = Archive(archive.digest, "https://me:password@host:81/a.deb")
+    assert recorded({"a": private}, ["a"])["a"]["source"] == "https://host:81/a.deb"
     for wrong in (
         {"digest": "md5:x", "source": "http://x/y"}, {"digest": DIGEST}, {"digest": DIGEST, "source": "http://x/"}, "x",
         {"digest": DIGEST, "source": "http://x/.."}, {"digest": DIGEST, "source": "http://x/a%2fb"},

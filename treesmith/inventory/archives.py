@@ -21,8 +21,15 @@ class Archive(NamedTuple):
 
 
 def recorded(archives: Mapping[str, Archive], packages: Iterable[str]) -> dict[str, dict[str, str]]:
-    """As `archives` in what a step made: those of its `packages`."""
-    return {package: archives[package]._asdict() for package in sorted(packages) if package in archives}
+    """As `archives` in what a step made: those of its `packages`, without what a source was opened with."""
+    held = {package: archives[package] for package in sorted(packages) if package in archives}
+    return {package: {"digest": held[package].digest, "source": _public(held[package].source)} for package in held}
+
+
+def _public(url: str) -> str:
+    """Without a user and a password: records are shown, and locks lie beside recipes."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def archives(made: Mapping[str, Any]) -> dict[str, Archive]:
