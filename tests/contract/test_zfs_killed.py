@@ -1,8 +1,8 @@
-"""SIGKILL after every call that changes a dataset, or a folder of the store, and a full pool at it.
+"""SIGKILL after every call that changes a dataset, and a full pool at it; and SIGKILL at the store's own renames.
 
 Afterwards each tree is there whole or not at all, the next writer clears up, and no dataset is left that is no tree's.
 strace(1) cannot tell ZFS's calls apart: all are ioctls. So they are struck where they have names, in linux/zfs.py; and
-the store's own where the interpreter announces them to its audit hooks.
+the renames, by which the store says what is so, where the interpreter announces them to its audit hooks.
 """
 
 import errno
@@ -33,8 +33,6 @@ CHANGING = {
     "lzc_create", "lzc_clone", "lzc_snapshot", "lzc_destroy", "lzc_destroy_snaps", "lzc_promote", "lzc_hold",
     "lzc_release",
 }  # fmt: skip
-MAKING = {"os.rename", "os.mkdir", "os.symlink"}
-REMOVING = {"os.remove", "os.rmdir"}  # for which no disk is too full
 FAULTS = ("after", "full")
 SNAPSHOTS = Policy(older_than=0)
 
@@ -129,7 +127,8 @@ def struck(path: str, change: Callable[[Store], None], number: int, fault: str) 
             strike(name in CHANGING, what)
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
-        strike(event in (MAKING if fault == "full" else MAKING | REMOVING), str(arguments[:1]))
+        if fault == "after":
+            strike(event == "os.rename", str(arguments[:1]))
 
     sys.addaudithook(hook)
     Calls._call = call  # type: ignore[method-assign]
@@ -183,7 +182,7 @@ def test_every_call(store: Store, change: Callable[[Store], None], capsys: pytes
         assert seen(store) == after, blow
     with capsys.disabled():
         print(f" {hits} points", end="")
-    assert hits >= 2
+    assert hits >= 2 or change is rename
 
 
 def test_every_call_of_a_move(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
