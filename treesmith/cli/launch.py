@@ -15,7 +15,11 @@ def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "An
     """options: as declared; `spec.make` has the same names for them."""
     store = open_store(asked.store)
     found = store.find(tree)
-    result = start(store, found, spec.make(found.launch, command, quiet=asked.quiet, **options))
+    if options.pop("from_checkpoint"):
+        wanted = spec.restored(command, quiet=asked.quiet, **options)
+    else:
+        wanted = spec.make(found.launch, command, quiet=asked.quiet, **options)
+    result = start(store, found, wanted)
     if isinstance(result, int):
         return result
     print(result)

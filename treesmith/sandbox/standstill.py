@@ -1,7 +1,8 @@
 """What runs in a cgroup, held up where it is, so that a copy of its files is of one point in time.
 
 RUN/ID is locked as long; ID is the sandbox's tree. While it is we who froze the cgroup, the file says which one: a
-child thaws it when its parent is done, or is killed; and where the child is killed too, `recover` does.
+child thaws it when its parent is done, or is killed; and where the child is killed too, `recover` does. A second line
+is a path: if that is there by then, what was frozen lives on in it, and is killed.
 """
 
 import errno
@@ -50,23 +51,24 @@ class Turn:
 class Standstill:
     """Everything in the cgroup `folder`, which the tree `id` runs in, stands still in this `with` block.
 
+    now: else somebody else freezes it, within the block. unless: where this path is there at the end, all is killed.
     EndedError: it has ended. Error: it does not stop within 10 s. took: the milliseconds it stood, when it is over; 0
     if it was frozen before, and still is.
     """
 
     __slots__ = ("_folder", "_guard", "_pipe", "_since", "_turn", "took")
 
-    def __init__(self, id: str, folder: str) -> None:
+    def __init__(self, id: str, folder: str, now: bool = True, unless: str = "") -> None:
         self._folder = folder
         self._guard = self._pipe = -1
         self._since = self.took = 0.0
         self._turn = Turn(id)
         try:
             if not cgroup.is_frozen(folder):
-                os.pwrite(self._turn.file, folder.removeprefix(cgroup.base()).encode(), 0)
+                os.pwrite(self._turn.file, f"{folder.removeprefix(cgroup.base())}\n{unless}".encode(), 0)
                 self._watch()
                 self._since = time.monotonic()
-                if not cgroup.freeze(folder, True):
+                if now and not cgroup.freeze(folder, True):
                     raise Error("what runs cannot be frozen", "a process inside waits for a device")
         except BaseException as error:
             self._end()
@@ -138,11 +140,14 @@ def recover() -> None:
 
 def _thaw(file: int) -> None:
     """What the file names, which is empty then."""
-    place = os.pread(file, 4096, 0).decode()
+    place, _, unless = os.pread(file, 8192, 0).decode().partition("\n")
     if not place:
         return
     try:
-        cgroup.freeze(cgroup.base() + place, False)
+        if unless and os.path.lexists(unless):
+            cgroup.kill(cgroup.base() + place)
+        else:
+            cgroup.freeze(cgroup.base() + place, False)
     except OSError as error:
         if error.errno != errno.ENODEV:  # it is being removed
             raise

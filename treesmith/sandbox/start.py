@@ -87,7 +87,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         process.pidfd = os.pidfd_open(process.pid)
         process.boots = sandbox.boot
         theirs.close()
-        _note(process, sandbox.tree)
+        note(process, sandbox.tree)
         if limited:
             limited.join(process.pid)
         if sandbox.private_users:
@@ -148,7 +148,7 @@ def _cgroup(process: Process, owner: int, tree: str, limited: "Place | None") ->
     return leaf
 
 
-def _note(process: Process, tree: str) -> None:
+def note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
     process.began = began(process.pid)
@@ -227,14 +227,7 @@ def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
 
 def finish(ours: "_socket.socket", process: Process) -> None:
     """Hear the child out, until it has executed what it is for. Error: what it said instead."""
-    packet, fds = _receive(ours)
-    while packet.startswith((child.MAKES, child.MADE)):
-        if packet.startswith(child.MADE):
-            process.made.take(packet.removeprefix(child.MADE), fds)
-        else:
-            process.made.expect(os.fsdecode(packet.removeprefix(child.MAKES)))
-            ours.send(child.GO)
-        packet, fds = _receive(ours)
+    packet, fds = hear(ours, process)
     if packet == child.READY:
         if len(fds) % 2:  # a terminal comes as two
             process.notify = fds.pop()
@@ -249,6 +242,19 @@ def finish(ours: "_socket.socket", process: Process) -> None:
     if packet:
         raise child.heard(packet)
     raise Error("the sandbox could not be made", "its first process died", status=child.OURS)
+
+
+def hear(ours: "_socket.socket", process: Process) -> "tuple[bytes, list[int]]":
+    """What comes after the word of what was made in the tree; nothing at the end."""
+    packet, fds = _receive(ours)
+    while packet.startswith((child.MAKES, child.MADE)):
+        if packet.startswith(child.MADE):
+            process.made.take(packet.removeprefix(child.MADE), fds)
+        else:
+            process.made.expect(os.fsdecode(packet.removeprefix(child.MAKES)))
+            ours.send(child.GO)
+        packet, fds = _receive(ours)
+    return packet, fds
 
 
 def _receive(ours: "_socket.socket") -> "tuple[bytes, list[int]]":
