@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from launching import PATIENCE, Trees
@@ -32,10 +34,11 @@ def test_the_signal_that_ended_it(trees: Trees, number: int) -> None:
         ("/fifo", 126, "cannot be run"),
     ],
 )
-def test_what_cannot_be_run(trees: Trees, tree: str, command: str, status: int, said: str) -> None:
+def test_what_cannot_be_run(trees: Trees, tree: str, tmp_path: Path, command: str, status: int, said: str) -> None:
     trees.sh("ln -s nowhere /dangling; printf '#!/bin/nothere -x' > /no-interpreter; mkfifo /fifo", tree=tree)
     script = "cat /host > /dynamic; chmod 755 /no-interpreter /fifo /dynamic"
-    trees.sh(script, "--bind", "/usr/bin/env:/host", tree=tree)
+    dynamic = shutil.copy("/usr/bin/env", tmp_path)  # from where it can be id-mapped
+    trees.sh(script, "--bind", f"{dynamic}:/host", tree=tree)
     done = trees.run("launch", tree, "--", command)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
     assert done.stderr.startswith(f"treesmith: {command}")
