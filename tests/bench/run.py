@@ -6,6 +6,7 @@ commands, interpreter start included. Ratios are treesmith's median over the riv
 
 import argparse
 import os
+import shlex
 import socket
 import statistics
 import subprocess
@@ -21,6 +22,8 @@ import native
 import rivals
 from rivals import IMAGE, PODMAN_RUN, sh
 from timing import table, times
+
+from treesmith.steps.debian import Source, host_mirror, later, line
 
 
 class Bench:
@@ -118,6 +121,64 @@ def step(bench: Bench) -> None:
     table("build of one more trivial step", medians)
 
 
+def debian(bench: Bench) -> None:
+    """Packages are in each tool's cache; lists are asked for each time. debootstrap knows of the release alone."""
+    suite = "bookworm"
+    origins = [Source(mirror := host_mirror(suite, os.uname().machine), (suite,)), *later(mirror, suite)]
+    made, cache = bench.folder / "made", bench.folder / "archives"
+    cache.mkdir()
+    (bench.folder / "debs").mkdir()
+    archives = '"$1/var/cache/apt/archives"'
+    mmdebstrap = [
+        "mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase",
+        "--include=apt,ca-certificates", "--skip=essential/unlink",
+        f"--setup-hook=mkdir -p {archives} && mount --bind {cache} {archives}",
+        f"--customize-hook=umount {archives}", suite, str(made), *(line(source, ("main",)) for source in origins),
+    ]  # fmt: skip
+    debootstrap = f"debootstrap --cache-dir={bench.folder}/debs --variant=minbase --include=ca-certificates"
+    ours = f"treesmith --store {bench.folder}/debian"
+    table(
+        "build of debian-base",
+        times({
+            "treesmith build": (
+                f"sh -c '{ours} prune -q --step-age 0 || true'", f"{ours} build -q --refresh debian-base"
+            ),
+            "mmdebstrap": (f"rm -rf {made}", shlex.join(mmdebstrap)),
+            "debootstrap": (f"rm -rf {made}", f"{debootstrap} {suite} {made} {mirror}"),
+        }, runs=5, warm=0),
+    )  # fmt: skip
+
+
+def imported(bench: Bench) -> None:
+    """An image of five layers, which each tool is to make a tree of that can be entered."""
+    if not bench.buildah:
+        return
+    context, image, folder = bench.folder / "layers", bench.folder / "image", bench.folder
+    context.mkdir()
+    parts = ("doc", "perl5", "keyrings", "zoneinfo")
+    layers = "".join(f"RUN cp -a /usr/share/{part} /layer-{part}\n" for part in parts)
+    (context / "Dockerfile").write_text(f"FROM {IMAGE}\n{layers}")
+    sh(f"{bench.buildah} bud -q --isolation chroot --layers --pull-never -t five {context}")
+    sh(f"{bench.buildah} push -q five oci:{image}:five")
+    recipe = folder / "five.toml"
+    recipe.write_text(f'[[step]]\noci = "oci:{image}:five"\n')
+    storage = f"--root {folder}/pulled --runroot {folder}/pulled-run"
+    podman = f"podman {storage} image mount $(podman {storage} pull -q oci:{image}:five)"
+    umoci = f"skopeo copy -q oci:{image}:five oci:{folder}/moved:five && umoci unpack --image {folder}/moved:five"
+    table(
+        "import of five layers",
+        times({
+            "treesmith build": (f"rm -rf {folder}/imported", f"treesmith --store {folder}/imported build -q {recipe}"),
+            "podman pull, podman image mount": (
+                f"sh -c 'podman {storage} image umount -a; podman {storage} rmi -a -f'", f"sh -c '{podman}'"
+            ),
+            "skopeo copy, umoci unpack": (
+                f"rm -rf {folder}/moved {folder}/unpacked", f"sh -c '{umoci} {folder}/unpacked'"
+            ),
+        }, runs=10),
+    )  # fmt: skip
+
+
 def boot(bench: Bench) -> None:
     """From the start to the READY=1 of systemd inside, which both hand on to whoever started them; then to the end."""
     tree = bench.folder / "booted"
@@ -162,10 +223,10 @@ def scale(bench: Bench) -> None:
         "ls": ("", "ls"),
     }
     print(f"\n{crowd.MANY} trees, and {crowd.FEW}")
-    for label, (before, line) in verbs.items():
+    for label, (before, verb) in verbs.items():
         first = "sh -c 'treesmith --store {} " + before + " 2>/dev/null || true'" if before else ""
         medians = times({
-            store: (first.format(store), f"treesmith --store {store} {line}") for store in (many, few)
+            store: (first.format(store), f"treesmith --store {store} {verb}") for store in (many, few)
         })  # fmt: skip
         print(f"  {label:<44}{medians[many]:>10.1f} ms{medians[few]:>10.1f} ms{medians[many] / medians[few]:>10.2f}")
 
@@ -177,7 +238,7 @@ def beside(bench: Bench) -> None:
 
 GROUPS = {
     "scale": scale, "native": beside, "launch": launch, "snapshot": snapshot, "cached": cached, "step": step,
-    "boot": boot, "crowd": crowded,
+    "boot": boot, "debian": debian, "import": imported, "crowd": crowded,
 }  # fmt: skip
 
 

@@ -11,8 +11,9 @@ from rivals import sh
 RUNS, ROUNDS = 25, 5
 
 
-def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, float]:
-    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out.
+def times(commands: dict[str, tuple[str, str]], runs: int = RUNS, warm: int = 1) -> dict[str, float]:
+    """Medians in milliseconds of {label: (prepare, command)}; a label whose command is '' is left out. Before the
+    `runs` of each, and once more `warm` times in each round, it is run untimed.
 
     In rounds, each of which runs all of them: what the machine does beside meets every one alike.
     """
@@ -21,7 +22,7 @@ def times(commands: dict[str, tuple[str, str]], runs: int = RUNS) -> dict[str, f
         sh(f"{prepare or 'true'} && {command}")
     found: dict[str, list[float]] = {label: [] for label in chosen}
     with tempfile.NamedTemporaryFile() as file:
-        call = ["hyperfine", "--shell=none", "--style=none", "-w", "1", "-r", str(runs // ROUNDS)]
+        call = ["hyperfine", "--shell=none", "--style=none", "-w", str(warm), "-r", str(runs // ROUNDS)]
         for prepare, _ in chosen.values():
             call += ["--prepare", prepare or "true"]
         call += ["--export-json", file.name, *(command for _, command in chosen.values())]

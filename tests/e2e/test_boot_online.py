@@ -11,13 +11,28 @@ from pathlib import Path
 import filesystems
 import pytest
 from command import environment, on
-from launching import Terminal, wait_for
+from launching import SOURCE, Terminal, wait_for
 
 from treesmith.steps.network import outfit
 from treesmith.store import create_store
 
 pytestmark = [pytest.mark.online, pytest.mark.slow, pytest.mark.timeout(1200)]
 OLD = ("sysvinit-core", "initscripts", "cron", "rsyslog", "orphan-sysvinit-scripts")
+NEEDED = '"python3-typer", "python3-rich", "tini", "busybox-static"'
+# A tree with a web server, made by the treesmith that is bound into a system, and what makes a service of it.
+SERVED = """
+    printf '#!/bin/sh\\nPYTHONPATH=/opt exec python3 -m treesmith "$@"\\n' >/usr/local/bin/treesmith
+    chmod 755 /usr/local/bin/treesmith
+    mkdir -p /root/www/bin; cp /bin/busybox /root/www/bin; echo served >/root/www/index.html
+    tar -C /root/www -cf /root/www.tar .
+    echo '[[step]]
+    tar = { file = "www.tar" }
+    [launch]
+    command = ["/bin/busybox", "httpd", "-f", "-p", "8080"]' >/root/www.toml
+    treesmith build -q /root/www.toml
+    treesmith snapshot -q www web
+"""
+GET = ("busybox", "wget", "-qO-", "http://127.0.0.1:8080/")
 BOOTS = int(os.environ.get("TREESMITH_BOOTS", "5"))
 Treesmith = Callable[..., str]
 
@@ -100,6 +115,36 @@ def test_systemd_on_btrfs(elsewhere: Callable[[str, Path], Treesmith], tmp_path:
 def test_systemd_of_trixie(online: Treesmith) -> None:
     online("build", "debian-init", "--set", "suite=trixie", "--name", "trixie")
     check_systemd(online, "trixie")
+
+
+def inside(treesmith: Treesmith, name: str, *words: str) -> str:
+    return treesmith("enter", name, "--", "env", "LC_ALL=C.UTF-8", *words)
+
+
+def test_a_tree_is_a_service_of_what_runs_in_a_tree(online: Treesmith, tmp_path: Path) -> None:
+    """systemd starts it at the next boot, keeps it, and ends it, and it is a container in a container."""
+    path = tmp_path / "serving.toml"
+    path.write_text(f'from = "debian-init"\n[[step]]\napt = [{NEEDED}]\n')
+    online("build", str(path))
+    online("snapshot", "serving", "server")
+    launch = ("launch", "-q", "-d", "--bind", f"{SOURCE}:/opt:ro", "server")
+    unit = "treesmith unit web --private-users no --network host >/etc/systemd/system/web.service"
+    try:
+        online(*launch)
+        inside(online, "server", "sh", "-ec", f"{SERVED}\n{unit}\nsystemctl enable web")
+        assert "killed" not in online("stop", "--timeout", "5", "server")
+        online(*launch)
+        assert inside(online, "server", "systemctl", "is-active", "web") == "active\n"
+        assert inside(online, "server", *GET) == "served\n"
+        assert "\nweb " in inside(online, "server", "treesmith", "ps")
+        inside(online, "server", "systemctl", "kill", "--signal=KILL", "web")
+        again = ("systemctl", "show", "-PNRestarts", "-PActiveState", "web")
+        wait_for("it to be started again", lambda: inside(online, "server", *again).split() == ["1", "active"])
+        assert inside(online, "server", *GET) == "served\n"
+        inside(online, "server", "systemctl", "stop", "web")
+        assert inside(online, "server", "systemctl", "show", "-PResult", "web") == "success\n"
+    finally:
+        online("stop", "--timeout", "5", "server")
 
 
 def test_its_journal_is_linked(online: Treesmith) -> None:

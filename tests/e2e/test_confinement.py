@@ -74,7 +74,7 @@ def test_who_enters_is_filtered_as_the_first(trees: Trees, option: str, answer: 
         ((IOCTL, 0, 0x5412, 0), errno.EPERM), ((IOCTL, 0, 0x1_0000_5412, 0), errno.EPERM),
         ((SOCKET, 40, 1), errno.EAFNOSUPPORT), ((SOCKET, 38, 5), errno.EAFNOSUPPORT),
         ((SOCKET, 16, 3, 9), errno.EAFNOSUPPORT), ((SOCKET, 16, 3, 0), "ok"), ((SOCKET, 2, 1), "ok"),
-        ((KEYCTL, GET_KEYRING_ID, SESSION), errno.EPERM), ((PERSONALITY, 0x40000), errno.ENOSYS),
+        ((KEYCTL, GET_KEYRING_ID, SESSION), errno.ENOSYS), ((PERSONALITY, 0x40000), errno.ENOSYS),
         ((PERSONALITY, 0xFFFFFFFF), "ok"), ((MOUNT, 0, 0, 0), errno.EPERM), ((OPEN_TREE, -100, 0, 1), errno.EPERM),
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """What a sandbox's system calls are answered with, as rules for libseccomp.
 
 Two filters, of which the stricter answer counts. The first lists the calls that there are: whatever it does not name is
-ENOSYS, as on an older kernel, so that programs fall back; clone3 among them, whose flags no filter can see, and
-io_uring, which would go round all of this. The second looks at arguments, and only ever refuses.
+ENOSYS, as on an older kernel, so that programs fall back; clone3 among them, whose flags no filter can see, if any of
+them is refused, and io_uring, which would go round all of this. The second looks at arguments, and only ever refuses.
 """
 
 import errno
@@ -37,8 +37,11 @@ _SNAPSHOTS = (0x50009401, 0x50009417)  # BTRFS_IOC_SNAP_CREATE, _V2: setuid file
 
 def rules(sandbox: "Sandbox") -> "tuple[list[Rule], list[Rule]]":
     """Of both filters: the calls that there are, by default UNKNOWN; what is refused of them, by default ALLOW."""
+    named = calls(sandbox.capabilities, sandbox.no_sync, sandbox.no_suid)
+    if not _namespaces(sandbox.capabilities, sandbox.nests):
+        named.append(("clone3", ALLOW, ()))
     refused = arguments(sandbox.capabilities, sandbox.nests)
-    return calls(sandbox.capabilities, sandbox.no_sync, sandbox.no_suid), refused + suids() * sandbox.no_suid
+    return named, refused + suids() * sandbox.no_suid
 
 
 def calls(capabilities: "frozenset[int]", no_sync: bool, no_suid: bool) -> "list[Rule]":
@@ -57,15 +60,19 @@ def calls(capabilities: "frozenset[int]", no_sync: bool, no_suid: bool) -> "list
 
 def arguments(capabilities: "frozenset[int]", nests: bool) -> "list[Rule]":
     """What no sandbox may."""
-    namespaces: tuple[int, ...] = () if nests else (NEWUSER,)
-    if SYS_ADMIN not in capabilities:
-        namespaces += (NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
+    namespaces = _namespaces(capabilities, nests)
     rules: list[Rule] = [(name, _EPERM, (_bits(0, flag),)) for name in ("clone", "unshare") for flag in namespaces]
     if NEWNS in namespaces:
         rules.append(("unshare", _EPERM, (_bits(0, NEWTIME),)))  # to clone that bit is part of a signal
     # What would be typed for whoever reads a terminal next.
     rules += [("ioctl", _EPERM, ((1, MASKED_EQ, _INT, request),)) for request in (_TIOCSTI, _TIOCLINUX)]
     return rules + _sockets()
+
+
+def _namespaces(capabilities: "frozenset[int]", nests: bool) -> "tuple[int, ...]":
+    """The flags of those that may not be made."""
+    own = () if nests else (NEWUSER,)
+    return own if SYS_ADMIN in capabilities else (*own, NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP)
 
 
 def suids() -> "list[Rule]":

@@ -54,8 +54,15 @@ _CACHE = "/var/cache/treesmith"  # in the tools' root
 # another architecture's programs run, which is known by then; /sys, which cannot be mounted beside the
 # host's network; removing the lists, before we have read where packages are from.
 _SKIPPED = ("essential/unlink", "check/signed-by", "check/qemu", "chroot/mount/sys", "cleanup/apt/lists")
-# Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards.
-_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+# Links /bin and its like into /usr at once, as debootstrap does; else `usrmerge` and half of perl do it afterwards. The
+# package that it makes up for that is put in place of the real one's, for which another run of apt would be needed.
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr/setup00.sh"
+_PREFERENCES = '"$1/etc/apt/preferences.d/99mmdebstrap"'
+_MERGE = f"""set -e
+{_MERGED_USR} "$1"
+if dpkg --root="$1" --log=/dev/null --purge usr-is-merged; then
+    printf 'Package: usrmerge\\nPin: version *\\nPin-Priority: -1\\n' >{_PREFERENCES}
+fi"""
 # Ubuntu's, where base-files brings the links and provides usr-is-merged, which the hook takes for a package to install.
 _LINKED = ("noble", "oracular", "plucky", "questing")
 _QUIET = ("/etc/apt/apt.conf.d/empty", b"")  # apt warns where there is no such folder
@@ -220,8 +227,8 @@ def _mmdebstrap(step: Step, room: Room, what: _From) -> list[str]:
     argv += [f"--architectures={architecture(room.arch)}", f"--variant={step.text('variant')}"]
     argv.append(f"--skip={','.join(_SKIPPED)}")
     argv.append(f"--setup-hook=mkdir -p {kept} && cp -a {kept}/. {lists}")
-    if os.path.isdir(_MERGED_USR) and step.text("suite") not in _LINKED:  # where apt asks for the lists
-        argv.append(f"--hook-dir={_MERGED_USR}")
+    if os.path.exists(_MERGED_USR) and step.text("suite") not in _LINKED:  # where apt asks for the lists
+        argv += [f"--setup-hook={_MERGE}", f"--essential-hook=rm -f {_PREFERENCES}"]
     argv += [
         f"--setup-hook=mkdir -p {archives} && mount --bind {_CACHE} {archives}",
         f"--extract-hook=cp -a {lists}/. {kept}",
