@@ -222,3 +222,27 @@ def test_sysvinit(online: Treesmith, tmp_path: Path, runs: str) -> None:
     assert "killed" not in said
     assert online("wait", name) == "0\n"
     assert "Will now halt" in online("logs", name)
+
+
+def test_a_tree_is_a_service_of_sysvinit(online: Treesmith, tmp_path: Path) -> None:
+    """As above, where an init script starts it and nobody keeps it."""
+    packages = ", ".join(f'"{name}"' for name in (*OLD, "sysv-rc"))
+    path = tmp_path / "older.toml"
+    path.write_text(f'from = "debian-base"\n[[step]]\napt = [{packages}, {NEEDED}]\n[launch]\nboot = true\n')
+    online("build", str(path))
+    online("snapshot", "older", "oldest")
+    launch = ("launch", "-q", "-d", "--bind", f"{SOURCE}:/opt:ro", "oldest")
+    unit = "treesmith unit web --sysv --private-users no --network host >/etc/init.d/web; chmod 755 /etc/init.d/web"
+    get = ("enter", "oldest", "--", *GET)
+    try:
+        online(*launch)
+        inside(online, "oldest", "sh", "-ec", f"{SERVED}\n{unit}\nupdate-rc.d web defaults")
+        online("stop", "--timeout", "60", "oldest")
+        online(*launch)
+        wait_for("the server", lambda: "served" in online(*get, status=None))
+        assert inside(online, "oldest", "service", "web", "status") == "web is running\n"
+        inside(online, "oldest", "service", "web", "stop")
+        assert "served" not in online(*get, status=None)
+    finally:
+        said = online("stop", "--timeout", "60", "oldest")
+    assert "killed" not in said
