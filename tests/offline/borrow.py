@@ -16,7 +16,19 @@ def borrow(
     leave_out: Iterable[str] = (),
 ) -> bytes:
     """Programs and folders go to where they are here; links: of paths in the tree to their targets."""
-    package = deb.Package("borrowed", links=dict(links or {}), folders={"usr/local/bin": 0o755})
+    return deb.contents(lend("borrowed", programs, folders, links, leave_out))
+
+
+def lend(
+    name: str,
+    programs: Iterable[str],
+    folders: Iterable[Path] = (),
+    links: Mapping[str, str] | None = None,
+    leave_out: Iterable[str] = (),
+) -> deb.Package:
+    """The same as a package."""
+    package = deb.Package(name, links=dict(links or {}), folders={"usr/local/bin": 0o755})
+    package.fields["Replaces"] = "apt, build-essential, busybox, dpkg, libc6"  # it may bring theirs again
     libraries = [str(path) for folder in folders for path in folder.rglob("*.so")]
     for place, path in deb.libraries([*programs, *libraries]).items():
         package.take(path, place)
@@ -24,7 +36,7 @@ def borrow(
         package.take(program)
     for folder in folders:
         package.take_folder(folder, leave_out)
-    return deb.contents(package)
+    return package
 
 
 def ruby() -> bytes:
@@ -41,9 +53,7 @@ def ruby() -> bytes:
 
 def perl() -> bytes:
     """Perl with cpan and cpanm, and what those call."""
-    own = [MULTIARCH / name for name in ("perl", "perl-base", "perl5")]
-    folders = [Path("/usr/share/perl"), Path("/usr/share/perl5"), Path("/etc/perl"), *own]
-    there = [folder for folder in folders if folder.is_dir()]
+    there = _perl_folders()
     programs = [f"/usr/bin/{name}" for name in ("perl", "cpan", "cpanm", "make", "gzip")]
     return borrow(programs, there, {}, ["pod", "*.pod"])
 
@@ -60,3 +70,29 @@ def builders() -> bytes:
     }
     folders = [Path("/usr/lib/checkinstall"), Path("/usr/lib/file")]
     return borrow([*programs, "/etc/checkinstallrc"], folders, links)
+
+
+def build_essential() -> deb.Package:
+    """What dpkg-buildpackage is and calls; no compiler."""
+    names = """
+        awk basename bash chown dpkg-architecture dpkg-buildflags dpkg-buildpackage dpkg-checkbuilddeps
+        dpkg-genbuildinfo dpkg-genchanges dpkg-gencontrol dpkg-parsechangelog dpkg-source dpkg-vendor du find gunzip
+        gzip install make md5sum nproc patch perl realpath sed tar touch unxz xz
+    """
+    programs = [f"/usr/bin/{name}" for name in names.split()]
+    for_shell = [Path("/usr/share/dpkg")]
+    return lend("build-essential", programs, [*_perl_folders(), *for_shell], {}, ["pod", "*.pod"])
+
+
+def fakeroot() -> deb.Package:
+    """With its library, which programs are told to load."""
+    folder = MULTIARCH / "libfakeroot"
+    package = lend("fakeroot", ["/usr/bin/fakeroot-sysv", "/usr/bin/faked-sysv", "/usr/bin/getopt"], [folder])
+    package.links["usr/bin/fakeroot"] = "fakeroot-sysv"
+    return package
+
+
+def _perl_folders() -> list[Path]:
+    own = [MULTIARCH / name for name in ("perl", "perl-base", "perl5")]
+    folders = [Path("/usr/share/perl"), Path("/usr/share/perl5"), Path("/etc/perl"), *own]
+    return [folder for folder in folders if folder.is_dir()]

@@ -134,16 +134,21 @@ def _stanza(fields: Mapping[str, str]) -> str:
 def repository(
     folder: Path, packages: Iterable[Package], suite: str, architecture: str, key: "Key", fields: Mapping[str, str] = {}
 ) -> None:
-    """Write a repository of one component, `main`, and sign it. fields: more of its Release."""
+    """Write a repository of one component, `main`, and sign it; of source packages what lies in its pool. fields: more
+    of its Release.
+    """
     index = _pool(folder, packages, architecture)
-    _release(folder / "dists" / suite, f"main/binary-{architecture}", index, {
+    found = list((folder / "pool").glob("*.dsc"))
+    sources = subprocess.run(["dpkg-scansources", "pool"], cwd=folder, capture_output=True, check=True).stdout
+    indices = {f"main/binary-{architecture}/Packages": index, **({"main/source/Sources": sources} if found else {})}
+    _release(folder / "dists" / suite, indices, {
         "Suite": suite, "Codename": suite, "Architectures": architecture, "Components": "main", **fields,
     }, key)  # fmt: skip
 
 
 def flat(folder: Path, packages: Iterable[Package], architecture: str, key: "Key") -> None:
     """Write a repository without suites and components, and sign it."""
-    _release(folder, ".", _pool(folder, packages, architecture), {}, key)
+    _release(folder, {"Packages": _pool(folder, packages, architecture)}, {}, key)
 
 
 def _pool(folder: Path, packages: Iterable[Package], architecture: str) -> bytes:
@@ -160,12 +165,13 @@ def _pool(folder: Path, packages: Iterable[Package], architecture: str) -> bytes
     return "\n".join(listed).encode()
 
 
-def _release(folder: Path, below: str, index: bytes, fields: Mapping[str, str], key: "Key") -> None:
-    (folder / below).mkdir(parents=True, exist_ok=True)
+def _release(folder: Path, indices: Mapping[str, bytes], fields: Mapping[str, str], key: "Key") -> None:
     sums = []
-    for name, data in (("Packages", index), ("Packages.gz", gzip.compress(index, mtime=0))):
-        (folder / below / name).write_bytes(data)
-        sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {os.path.normpath(f'{below}/{name}')}\n")
+    for path, index in indices.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        for name, data in ((path, index), (f"{path}.gz", gzip.compress(index, mtime=0))):
+            (folder / name).write_bytes(data)
+            sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n")
     release = {"Origin": "test", "Label": "test", "Date": "Tue, 14 Nov 2023 22:13:20 UTC", **fields}
     (folder / "Release").write_text(_stanza(release) + "SHA256:\n" + "".join(sums))
     key.sign(folder)
@@ -208,6 +214,11 @@ class Key:
         """A signature beside a file: FILE.sig, or in ASCII FILE.asc."""
         armor = "--armor" if end == "asc" else "--no-armor"
         self._gpg("--yes", armor, "--detach-sign", "-o", f"{path}.{end}", str(path))
+
+    def clearsign(self, path: Path) -> None:
+        """A file becomes one with a signature in it."""
+        self._gpg("--yes", "--clearsign", "-o", f"{path}.signed", str(path))
+        Path(f"{path}.signed").rename(path)
 
     def sign(self, dists: Path) -> None:
         """Release -> InRelease, Release.gpg"""

@@ -39,6 +39,9 @@ FILES = {
     "cpan/modules/02packages.details.txt.gz": "listed",
     "arch/core.db": "listed",
     "arch/extra.db": "listed",
+    "src/app.dsc": "Source: app\nFiles:\n 00 1 app.orig.tar\n 00 1 app.debian.tar\n",
+    "src/app.orig.tar": "not read",
+    "src/app.debian.tar": "not read",
 }
 # kind -> (options, a change to each option, files that are read)
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
@@ -101,6 +104,17 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
             "install": ("install-strip",), "package": True,
         },
         ["app.tar"],
+    ),
+    "package": (
+        {
+            "file": "src/app.dsc", "sha256": "0", "keyring": "ring.gpg", "patches": ("set-up.sh",), "packages": ("a",),
+            "profiles": ("a", "b"), "options": ("a", "b"), "suffix": "+a", "jobs": 1,
+        },
+        {
+            "file": "src2/app.dsc", "sha256": "1", "keyring": "other.gpg", "patches": ("other.sh",), "packages": ("b",),
+            "profiles": ("b", "a"), "options": ("b", "a"), "suffix": "+b", "jobs": 2,
+        },
+        ["src/app.dsc", "src/app.orig.tar", "src/app.debian.tar", "set-up.sh"],
     ),
     "run": (
         {"command": "a b", "user": "x", "chdir": "/x"},
@@ -175,7 +189,10 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 }  # fmt: skip
 # Whose mirror, a folder, is in the tree.
 MIRRORED = ("ostree", "debootstrap", "apt", "dnf", "zypper", "pacman")
-COPIES = {"ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2"}
+COPIES = {
+    "ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2",
+    "src": "src2",
+}  # fmt: skip
 # What `debootstrap` would have to have a Release of, were the option that it is changed to a folder of the host's.
 ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
 
@@ -209,7 +226,7 @@ def test_every_kind_and_every_option_is_tried() -> None:
     assert set(KINDS) == set(steps.BUILT_IN)
     for kind, (options, changes, _) in KINDS.items():
         known = set(steps.kind(kind).schema.options)
-        missing = {"packages"} if kind == "npm" else set()  # the other of two ways, see below
+        missing = {"npm": {"packages"}, "package": {"source"}}.get(kind, set())  # the other of two ways, see below
         assert set(options) == set(changes) == known - missing, kind
         for name in known - missing:
             for value in (options[name], changes[name]):
@@ -225,7 +242,7 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     assert key(changed) != key(step(folder, kind))
     needed = (
         ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("make", "install"), ("apt", "suite"), ("apt", "mirror"),
-        ("ostree", "keyring"),
+        ("ostree", "keyring"), ("package", "file"), ("package", "suffix"),
         *((kind, option) for kind in ("dnf", "zypper", "pacman") for option in ("mirror", "keyring")),
     )  # fmt: skip
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
@@ -249,6 +266,14 @@ def test_what_is_ignored_is_in_no_key(folder: Path) -> None:
 def test_the_packages_of_npm(folder: Path) -> None:
     tried = [("a",), ("b",), ("a", "b"), ("b", "a"), ("ab",), ("a,b",)]
     assert len({key(step(folder, "npm", options={"packages": packages})) for packages in tried}) == len(tried)
+
+
+def test_the_source_of_a_package(folder: Path) -> None:
+    tried = [{"source": "a1"}, {"source": "a1=2"}, {"source": "a1/sid"}, {"file": "src/app.dsc"}]
+    made = [step(folder, "package", options={"suffix": "+a", **each}) for each in tried]
+    assert len({key(each) for each in made}) == len(tried)
+    below = gather(step(folder, "debootstrap"), Setting("x86_64"))
+    assert [gather(made[0], Setting("x86_64", each)).pinned for each in ((), (below,))] == [False, True]
 
 
 def changes_of_a_file(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -487,6 +512,21 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "make", {"source": "app", "sha256": "0", "install": ("install",)}, "sha256 is an archive's"
     yield "make", {"source": "app", "install": ()}, "no target installs"
     yield "apt", {"packages": ("-oDir=/",)}, "is no package's name"
+    for name in ("-oDir=/", "./app", "a b", "a", "app=", "app/"):
+        yield "package", {"source": name, "suffix": "+a"}, "is no source package's name"
+    yield "package", {"source": "app", "suffix": "-1"}, "can be in no version"
+    yield "package", {"source": "app", "suffix": "+a", "profiles": ("a b",)}, "'a b' is no word for it"
+    yield "package", {"source": "app", "suffix": "+a", "sha256": "0"}, "sha256 is of a .dsc, and none is named here"
+    yield "package", {"file": "app", "suffix": "+a", "keyring": "ring.gpg"}, "keyring is of a .dsc, and none"
+    yield "package", {"file": "app", "suffix": "+a"}, "app is neither a .dsc nor a folder with debian/control"
+    yield "package", {"file": "src/app.orig.tar", "suffix": "+a"}, "is neither a .dsc nor a folder"
+    yield "package", {"source": "app", "suffix": "+a", "patches": ("out-file",)}, "leaves the recipe's folder"
+    for listed in ("", " 00 1 ../app.tar", " 00 1 /etc/passwd", " 00 1 .hidden"):
+        name = f"d{abs(hash(listed))}.dsc"
+        (folder / name).write_text(f"Source: app\nFiles:\n{listed}\n")
+        yield "package", {"file": name, "suffix": "+a"}, "it names no files of a source package"
+    (folder / "lost.dsc").write_text("Source: app\nFiles:\n 00 1 lost.tar\n")
+    yield "package", {"file": "lost.dsc", "suffix": "+a"}, "there is no lost.tar"
     yield "apt", {"packages": ("a b",)}, "is no package's name"
     yield "debootstrap", {"suite": "bookworm", "mirror": "out", "trust": True}, "leaves the recipe's folder"
     yield "debootstrap", {"suite": "bullseye", "mirror": "repo", "trust": True}, "no suite bullseye"

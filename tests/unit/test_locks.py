@@ -83,6 +83,16 @@ def test_the_lock_is_in_the_key_and_pins() -> None:
 def test_what_no_lock_holds() -> None:
     for one, made, why in (
         (chain("apt", packages=("hello",)), {"packages": {"a:all": "1"}}, "where it got a:all is not known"),
+        (chain("package", source="greet"), {"packages": {}}, "where it got the source of greet is not known"),
+        (
+            chain("package", source="greet"),
+            {
+                "packages": {"a:all": "1", "b:all": "1"},
+                "built": {"b:all": "x"},
+                "archives": {"g.dsc": {"digest": DIGEST, "source": "http://x/g.dsc"}},
+            },
+            "where it got a:all is not known",
+        ),
         (chain("npm", packages=("greet",)), {"packages": {"greet": "1"}}, "npm keeps no lock"),
         (chain("pip", packages=("greet",)), {"packages": {"greet": "1"}}, "what its pip fetched is not known"),
         (chain("pip", packages=("x",)), {"archives": {}, "unpinned": ["x"]}, "x: neither a wheel"),

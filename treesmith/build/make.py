@@ -121,7 +121,7 @@ class _Work:
         try:
             with Workroom(
                 self.store, stage, step, arch=action.recipe.arch, caller=os.environ, log=log, report=self.report,
-                made=[entry["made"] for entry in self.entries], secrets=self.secrets, opened=opened,
+                made=[entry["made"] for entry in self.entries], secrets=self.secrets, opened=opened, below=self.tree,
             ) as room:  # fmt: skip
                 try:
                     made = steps.kind(step.kind).run(step, room)

@@ -29,17 +29,20 @@ class Workroom:
     """steps.Room for one step; a `with` block, at whose end its caches are unlocked.
 
     stage: what the step fills; another one than it was made with once `stack` has gone on from a tree.
+    below: the tree that it is a fork of, whose lock is held; None: it was empty.
     """
 
     def __init__(
         self, store: Store, stage: Stage, step: Step, *, arch: str, caller: Mapping[str, str],
         made: Sequence[Mapping[str, Any]], secrets: Mapping[str, bytes], log: int, report: Report, opened: ExitStack,
+        below: Tree | None = None,
     ) -> None:  # fmt: skip
         self.stage = stage
+        self._below = below
         self.arch = arch
         self.caller = caller
         self.made = made
-        self._store, self._step = store, step
+        self._store, self._step, self._secrets = store, step, secrets
         self._log, self._report, self._opened = log, report, opened
         fetches = step.network and not step.lock
         self._network = "host" if fetches else "none"
@@ -57,11 +60,13 @@ class Workroom:
 
     def inside(
         self, argv: Sequence[str], *, env: Mapping[str, str] = {}, binds: Sequence[Bind] = (), files: Files = (),
-        user: str = "", chdir: str = "/", what: str = "",
+        user: str = "", chdir: str = "/", what: str = "", alone: bool = False,
     ) -> None:  # fmt: skip
         """See steps.room."""
         with self._inside(argv, env, binds, files) as box:
             box.user, box.chdir = user, chdir
+            if alone:
+                box.network = "none"
             self._run(box, what)
 
     def ask(
@@ -108,6 +113,19 @@ class Workroom:
             yield root
         finally:
             os.close(root)
+
+    @contextmanager
+    def aside(self) -> "Iterator[Workroom]":
+        """See steps.room."""
+        with self._store.throwaway(self._below) if self._below else self._store.stage() as stage:
+            if not self._below:
+                stage.create()
+            room = Workroom(
+                self._store, stage, self._step, arch=self.arch, caller=self.caller, made=self.made,
+                secrets=self._secrets, log=self._log, report=self._report, opened=self._opened, below=self._below,
+            )  # fmt: skip
+            room._locks = self._locks  # one step's caches are locked once
+            yield room
 
     def cache(self, name: str) -> str:
         """See steps.room."""

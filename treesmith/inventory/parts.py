@@ -10,8 +10,8 @@ from treesmith.inventory.debian import debian
 
 # Kind of step -> whose packages they are, in the words of package URLs: github.com/package-url/purl-spec.
 _TYPES = {
-    "debootstrap": "deb", "apt": "deb", "make": "deb", "dnf": "rpm", "zypper": "rpm", "pacman": "alpm", "pip": "pypi",
-    "npm": "npm", "gem": "gem", "cpan": "cpan", "apk": "apk",
+    "debootstrap": "deb", "apt": "deb", "package": "deb", "make": "deb", "dnf": "rpm", "zypper": "rpm",
+    "pacman": "alpm", "pip": "pypi", "npm": "npm", "gem": "gem", "cpan": "cpan", "apk": "apk",
 }  # fmt: skip
 _LIVE = {"deb": debian, "alpm": arch}
 

@@ -12,7 +12,7 @@ from treesmith.steps.room import Room
 from treesmith.steps.schema import Schema, Value
 from treesmith.steps.step import Step
 
-_NAMES = "debootstrap dnf zypper pacman nix oci ostree apt pip npm gem cpan make ansible run script copy tar"
+_NAMES = "debootstrap dnf zypper pacman nix oci ostree apt package pip npm gem cpan make ansible run script copy tar"
 BUILT_IN = {name: f"treesmith.steps.{name}" for name in _NAMES.split()}
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import ssl
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -36,11 +36,12 @@ class Shelf(NamedTuple):
 
     archives: str  # only what the lock names
     own: str  # for whatever the step's tool needs
+    place: str = LOCKED  # where the archives are inside
 
     @property
     def bind(self) -> Bind:
         """The archives, to be read inside."""
-        return Bind(self.archives, LOCKED, read_only=True)
+        return Bind(self.archives, self.place, read_only=True)
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def shelf(step: Step, room: Room, called: Callable[[Archive], str] = lambda arch
     pool, own = os.path.join(cache, "pool"), os.path.join(cache, "step")
     shutil.rmtree(own, ignore_errors=True)
     made = Shelf(os.path.join(own, "archives"), os.path.join(own, "own"))
-    for folder in (pool, *made):
+    for folder in (pool, made.archives, made.own):
         os.makedirs(folder, exist_ok=True)
     try:
         for package, archive in step.archives.items():
@@ -103,10 +104,10 @@ def digests(folder: str) -> dict[str, str]:
         os.close(fd)
 
 
-def unlocked(step: Step) -> str:
-    """Which of its packages the step's lock names no archive of, or ""."""
+def unlocked(step: Step, built: Iterable[str] = ()) -> str:
+    """Which of its packages, save those that it built, the step's lock names no archive of, or ""."""
     assert step.lock
-    missing = sorted(set(step.lock.made.get("packages", {})) - set(step.archives))
+    missing = sorted(set(step.lock.made.get("packages", {})) - set(step.archives) - set(built))
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     return f"where it got {', '.join(missing[:3])}{more} is not known" if missing else ""
 

@@ -117,6 +117,14 @@ def host_sources(etc: str) -> Iterator[Source]:
                     yield Source(uri, tuple(stanza.get("suites", "").split()))
 
 
+def with_sources(text: str, deb822: bool) -> str:
+    """A file of apt's sources that also names the source packages of what it names."""
+    if deb822:
+        return re.sub(r"^(types:)[ \t]*deb[ \t]*$", r"\1 deb deb-src", text, flags=re.MULTILINE | re.IGNORECASE)
+    lines = text.splitlines()
+    return "\n".join([*lines, *(re.sub(r"^\s*deb\b", "deb-src", line) for line in lines if _one_line(line)), ""])
+
+
 def _one_line(line: str) -> Source | None:
     """deb [ option=value … ] uri suite [component …]"""
     words = line.partition("#")[0].split()

@@ -9,7 +9,7 @@ from treesmith.archive.read import read
 from treesmith.inventory import Archive
 from treesmith.linux.file import open_inside
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.archives import LOCKED, Shelf
+from treesmith.steps.archives import Shelf
 from treesmith.steps.debian import architecture, stanzas
 from treesmith.steps.room import PASSING
 
@@ -17,7 +17,7 @@ _OWN = f"{PASSING}/own"
 _LISTS = "var/lib/apt/lists"
 # The tools' own reader of packages says what is in each.
 _FIELDS = f"""
-cd {LOCKED}
+cd "$1"
 for file in *.deb; do
     [ -e "$file" ] || continue
     echo "Filename: $file"; dpkg-deb --field "$file"; echo
@@ -48,30 +48,32 @@ def cached(package: str, version: str) -> str:
 
 def repository(
     shelf: Shelf, program: Callable[..., None], suite: str, machine: str, priorities: Mapping[str, str] = {}
-) -> None:
+) -> list[Mapping[str, str]]:
     """Make a repository of the shelf's archives, of one component, main. Who uses it must trust it unsigned: it holds
-    what the lock says.
+    what the lock says. Returns the fields of each package.
 
     program: of the room, where a dpkg-deb is: `inside`, or `outside`. priorities: by NAME:ARCH, where they are not
     "optional": an index goes before what packages say of themselves.
     """
     there = [shelf.bind, Bind(shelf.own, _OWN)]
-    program(["/bin/sh", "-e", "-c", _FIELDS], binds=there, what="dpkg-deb")
+    program(["/bin/sh", "-e", "-c", _FIELDS, "sh", shelf.place], binds=there, what="dpkg-deb")
     with open(os.path.join(shelf.own, "fields"), encoding="utf-8", errors="surrogateescape") as file:
-        index = "".join(_entry(fields, shelf, priorities) for fields in stanzas(file.read()))
+        packages = [*stanzas(file.read())]
+    index = "".join(_entry(fields, shelf, priorities) for fields in packages)
     arch = architecture(machine)
     folder = os.path.join(shelf.archives, "dists", suite)
     name = f"main/binary-{arch}/Packages"
     data = index.encode(errors="surrogateescape")
     os.makedirs(os.path.join(folder, os.path.dirname(name)))
-    with open(os.path.join(folder, name), "wb") as packages:
-        packages.write(data)
+    with open(os.path.join(folder, name), "wb") as listed:
+        listed.write(data)
     release = [
         f"Suite: {suite}", f"Codename: {suite}", f"Architectures: {arch}", "Components: main",
         "Date: Thu, 01 Jan 1970 00:00:00 UTC", "SHA256:", f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}",
     ]  # fmt: skip
     with open(os.path.join(folder, "Release"), "w", encoding="utf-8") as written:
         written.write("\n".join(release) + "\n")
+    return packages
 
 
 def _entry(fields: Mapping[str, str], shelf: Shelf, priorities: Mapping[str, str]) -> str:

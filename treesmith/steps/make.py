@@ -7,16 +7,14 @@ checkinstall in the tree makes a Debian package of that, so that dpkg knows whos
 import os
 import re
 import shutil
-import stat
-import time
 from typing import Any, NamedTuple
 
 from treesmith import inventory
-from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.unpack import unpack
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps.inputs import Inputs, Setting, entries, file_facts, host_path, verified
+from treesmith.steps import lay
+from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path, verified
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
 from treesmith.steps.step import Step
@@ -57,9 +55,7 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         raise step.error(f"{step.text('source')} is neither a folder nor a file", "source")
     if os.path.isdir(path) and step.text("sha256"):
         raise step.error("sha256 is an archive's, and the source is a folder", "sha256")
-    for _, entry in entries(path):
-        if stat.S_IFMT(os.lstat(entry).st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-            raise step.error(f"{entry} is neither a file, a folder nor a link", "source")
+    lay.check(step, "source", path)
     if not step.texts("install"):
         raise step.error("no target installs", "install", hint='install = ["install"]')
     return Inputs(file_facts(path, f"file {step.text('source').rstrip('/')}"), pinned=not step.network)
@@ -86,8 +82,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
 
 
 def _lay(step: Step, folder: str) -> dict[str, str]:
-    """The source into `folder`. Of a folder all gets one time: the caller's times are in no key, and make goes by
-    them."""
+    """The source into `folder`."""
     path = host_path(step, "source")
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -96,18 +91,7 @@ def _lay(step: Step, folder: str) -> dict[str, str]:
             with open(path, "rb") as file:
                 unpack(file, root)
             return {"sha256": digest}
-        now = time.time_ns()
-        with Layer(root) as layer:
-            for name, entry in entries(path):
-                status = os.lstat(entry)
-                meta = Meta(stat.S_IMODE(status.st_mode), time=now)
-                if stat.S_ISLNK(status.st_mode):
-                    layer.link(name, os.readlink(entry), meta)
-                elif stat.S_ISREG(status.st_mode):
-                    with open(entry, "rb") as file:
-                        layer.file(name, file, meta)
-                else:
-                    layer.folder(name, meta)
+        lay.lay(path, root)
         return {}
     finally:
         os.close(root)

@@ -34,9 +34,10 @@ class Room(Protocol):
         user: str = "",
         chdir: str = "/",
         what: str = "",
+        alone: bool = False,
     ) -> None:
         """Run a program in the tree. `files` are read-only and laid over paths: see `Sandbox`. `what` names it in an
-        error, else its argv does.
+        error, else its argv does. alone: without a network, though the step has one.
         """
 
     def outside(
@@ -69,6 +70,11 @@ class Room(Protocol):
     def root(self) -> AbstractContextManager[int]:
         """The tree's root, unmapped (ids as on disk), as a descriptor. No program runs while it is open: an overlay's
         upper may be mounted once. The tree's links are not to be trusted: reach paths below it through `archive`.
+        """
+
+    def aside(self) -> "AbstractContextManager[Room]":
+        """A room of the same step on a throw-away copy of the tree as the step found it: for what is needed only to
+        make what the tree gets. All of it is gone when the block ends.
         """
 
     def host(self, argv: Sequence[str]) -> bytes:
