@@ -316,6 +316,45 @@ def test_make_a_package(shop: Workshop, having: With, source: Path) -> None:
     assert "checkinstall make fails failed" in error.brief and "no way to build" in error.details
 
 
-def test_a_package_without_checkinstall(shop: Workshop, having: With, source: Path) -> None:
-    error = failing(shop, f'{having("perl")}[[step]]\nmake = {{ source = "greet-1.2", package = true }}\n')
-    assert "the tree has no checkinstall" in error.brief and "package = false" in error.hint
+# fpm is in no Debian: this packs what it is told to as fpm would, by the words that fpm has for it.
+FPM = """#!/bin/sh -e
+test "$1 $2 $3 $4 $5" = "--input-type dir --output-type deb --name"
+test "$7 $9 ${11} ${13}" = "--version --iteration --chdir --package" && test "${15}" = .
+mkdir -p "${12}/DEBIAN"
+printf 'Package: %s\\nVersion: %s-%s\\nArchitecture: all\\nMaintainer: x <x@y.z>\\nDescription: x\\n' \\
+    "$6" "$8" "${10}" >"${12}/DEBIAN/control"
+dpkg-deb --build "${12}" "${14}"
+"""
+
+
+def with_fpm(shop: Workshop, having: With) -> str:
+    (shop.folder / "fpm").write_text(FPM)
+    (shop.folder / "fpm").chmod(0o755)
+    programs = having("perl", "builders") + '[[step]]\nrun = "rm /usr/bin/checkinstall"\n'
+    return f'{programs}[[step]]\ncopy = {{ from = "fpm", to = "/usr/local/bin/fpm" }}\n'
+
+
+def test_make_a_package_by_fpm(shop: Workshop, having: With, source: Path) -> None:
+    step = '[[step]]\n[step.make]\nsource = "greet-1.2"\nconfigure = ["--prefix=/opt"]\npackage = true\n'
+    error = failing(shop, with_fpm(shop, having) + step)
+    assert "make install installed nothing below DESTDIR" in error.brief and "checkinstall" in error.hint
+    makefile = (source / "Makefile").read_text().replace("$(prefix)", "$(DESTDIR)$(prefix)")
+    (source / "Makefile").write_text(makefile)
+    after = '[[step]]\nrun = "dpkg -S /opt/bin/greet >/said; /opt/bin/greet >>/said"\n'
+    tree = shop.make(with_fpm(shop, having) + step + after)
+    assert shop.read(tree, "/said") == "greet: /opt/bin/greet\nhello from make\n"
+    assert tree.steps[-2]["made"]["packages"] == {"greet:all": "1.2-1"}
+    assert shop.entries(tree)["opt/bin/greet"].mode == 0o4755
+    assert not left_over(shop, tree, "run/", "tmp/", "var/tmp/")
+
+
+def test_a_package_with_nobody_to_make_it(shop: Workshop, having: With, source: Path) -> None:
+    step = '[[step]]\nmake = { source = "greet-1.2", package = true }\n'
+    error = failing(shop, f"{having('perl')}{step}")
+    assert "the tree has neither checkinstall nor fpm" in error.brief
+    assert 'gem = ["fpm"]' in error.hint and "package = false" in error.hint
+    database = '[[step]]\nrun = "rm -r /var/lib/dpkg; mkdir -p /usr/lib/sysimage/rpm'
+    error = failing(shop, f'{having("perl")}{database}; echo x >/usr/lib/sysimage/rpm/rpmdb.sqlite"\n{step}')
+    assert "the tree has no fpm" in error.brief and "rpm-build" in error.hint
+    error = failing(shop, f'{having("perl")}{database}"\n{step}')
+    assert "the tree has no package manager to own files" in error.brief

@@ -34,7 +34,7 @@ def parts(steps: Iterable[Mapping[str, Any]], root: int) -> list[Part]:
     known: dict[str, dict[str, Archive]] = {}
     for step in steps:
         made, kind = step.get("made", {}), str(step.get("kind"))
-        own, type = archives(made), _TYPES.get(kind, "")
+        own, type = archives(made), str(made.get("type") or _TYPES.get(kind, ""))
         known.setdefault(type, {}).update(own)
         if kind == "oci":
             found[("oci", str(made.get("image")))] = _image(made)

@@ -1,19 +1,18 @@
 """make: a program from its source, configured, made and installed by the tree's own tools.
 
 The source lies in a folder of its own outside the tree, so that the tree has only what is installed. With `package`
-checkinstall in the tree makes a Debian package of that, so that dpkg knows whose the files are.
+it is installed as a package, so that the tree's package manager knows whose the files are: see `packing`.
 """
 
 import os
-import re
 import shutil
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from treesmith import inventory
 from treesmith.archive.unpack import unpack
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import lay
+from treesmith.steps import lay, packing
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path, verified
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema
@@ -29,24 +28,11 @@ schema = Schema(
         "configure": Option("strings", "arguments of the source's configure, which runs if it is there", ()),
         "targets": Option("strings", "what make makes, else what it does by itself", ()),
         "install": Option("strings", "the targets that install", ("install",)),
-        "package": Option("bool", "as a Debian package, by the tree's checkinstall: dpkg owns the files", False),
+        "package": Option("bool", "as a package of dpkg's or rpm's, by the tree's checkinstall, else its fpm", False),
     },
 )
 
 _HERE = f"{PASSING}/source"
-_ENDINGS = re.compile(r"\.(tar|tgz|tbz2?|txz)(\.\w+)?$")
-_VERSIONED = re.compile(r"(?P<name>.+?)[-_]v?(?P<version>\d[\w.+~]*)$", re.ASCII)
-_CHECKINSTALL = [
-    "checkinstall", "--type=debian", "--default", "--install=yes", "--fstrans=no", "--backup=no", "--nodoc",
-    "--strip=no", "--stripso=no", "--gzman=no", "--addso=no", "--pkgrelease=1", "--pakdir=..",
-]  # fmt: skip
-
-
-class Name(NamedTuple):
-    """Of a package, as deb-control(5) allows it."""
-
-    name: str
-    version: str
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -66,11 +52,8 @@ def loose(step: Step) -> str:
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
-    if step.is_on("package") and not room.ask(["/bin/sh", "-c", "command -v checkinstall || :"]):
-        raise Error(
-            "the tree has no checkinstall, which makes the package",
-            hint='a step before this one: apt = ["checkinstall"]; or package = false',
-        )
+    if step.is_on("package"):
+        packing.program(room)  # it should not be found out when all is made
     own = os.path.join(room.cache(f"make-{step.recipe_digest}"), "step")
     shutil.rmtree(own, ignore_errors=True)
     os.makedirs(f"{own}/source")
@@ -100,11 +83,11 @@ def _lay(step: Step, folder: str) -> dict[str, str]:
 def _make(step: Step, room: Room, own: str) -> dict[str, Any]:
     top = _top(f"{own}/source")
     env = {"MAKEFLAGS": f"-j{len(os.sched_getaffinity(0))}"}
-    binds = [Bind(f"{own}/source", _HERE)]
+    source = Bind(f"{own}/source", _HERE)
     where = f"{_HERE}/{top}".rstrip("/")
 
-    def inside(*argv: str, what: str) -> None:
-        room.inside(argv, env=env, binds=binds, chdir=where, what=what)
+    def inside(*argv: str, what: str, binds: Sequence[Bind] = ()) -> None:
+        room.inside(argv, env=env, binds=[source, *binds], chdir=where, what=what)
 
     if os.path.isfile(f"{own}/source/{top}/configure"):
         inside("./configure", *step.texts("configure"), what="configure")
@@ -112,19 +95,10 @@ def _make(step: Step, room: Room, own: str) -> dict[str, Any]:
         raise Error(f"{step.text('source')} has no configure", "and the step has arguments for one")
     inside("make", *step.texts("targets"), what=" ".join(("make", *step.texts("targets"))))
     install = ("make", *step.texts("install"))
-    if not step.is_on("package"):
-        inside(*install, what=" ".join(install))
-        return {}
-    with room.root() as root:
-        before = inventory.debian(root)
-    name = named(os.path.basename(step.text("source").rstrip("/")))
-    words = [*_CHECKINSTALL, f"--pkgname={name.name}", f"--pkgversion={name.version}", *install]
-    inside(*words, what=f"checkinstall {' '.join(install)}")
-    with room.root() as root:
-        packages = inventory.added(before, inventory.debian(root))
-    if not packages:
-        raise Error(f"checkinstall did not install {name.name}", "though it ended with status 0; its log says why")
-    return {"packages": packages}
+    if step.is_on("package"):
+        return packing.pack(room, inside, os.path.basename(step.text("source").rstrip("/")), own, install)
+    inside(*install, what=" ".join(install))
+    return {}
 
 
 def _top(folder: str) -> str:
@@ -132,12 +106,3 @@ def _top(folder: str) -> str:
     found = os.listdir(folder)
     only = found[0] if len(found) == 1 else ""
     return only if only and os.path.isdir(f"{folder}/{only}") and not os.path.islink(f"{folder}/{only}") else ""
-
-
-def named(source: str) -> Name:
-    """hello-2.12.tar.gz -> hello, 2.12; without a version it is 0."""
-    stem = _ENDINGS.sub("", source)
-    found = _VERSIONED.fullmatch(stem)
-    name, version = (found["name"], found["version"]) if found else (stem, "0")
-    name = re.sub(r"[^a-z0-9.+-]", "-", name.lower()).lstrip(".+-")
-    return Name(name if len(name) > 1 else f"source-{name}", version.replace("_", "."))

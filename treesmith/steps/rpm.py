@@ -30,7 +30,7 @@ ENV = {"HOME": f"{PASSING}/home"}
 # Debian's rpm would keep its database in root's home; and no rpm can chown what is mounted.
 _MACROS = (f"{PASSING}/home/.rpmmacros", b"%_dbpath /usr/lib/sysimage/rpm\n%_netsharedpath /dev:/proc:/sys\n")
 _QUERY = "%{NAME}.%{ARCH} %{EVR}\\n"
-_DATABASE = "usr/lib/sysimage/rpm"
+DATABASE = "usr/lib/sysimage/rpm"
 _KEYS = "etc/pki/rpm-gpg/RPM-GPG-KEY-"
 _PROGRAMS = ("dnf", "zypper")
 
@@ -153,9 +153,9 @@ def section(source: Source, key: str) -> list[str]:
 def installed(room: Room, cache: str, binds: Sequence[Bind], files: Sequence[tuple[str, bytes]]) -> dict[str, str]:
     """NAME.ARCH -> version of every package in the tree's database; none where it has none."""
     with room.root() as root:
-        if not read(root, f"{_DATABASE}/rpmdb.sqlite"):
+        if not read(root, f"{DATABASE}/rpmdb.sqlite"):
             return {}
-    query = f"rpm --root /target --dbpath /{_DATABASE} -qa --qf '{_QUERY}' >{CACHE}/installed"
+    query = f"rpm --root /target --dbpath /{DATABASE} -qa --qf '{_QUERY}' >{CACHE}/installed"
     room.outside(["/bin/sh", "-e", "-c", query], env=ENV, binds=binds, files=files, what="rpm -qa")
     lines = read_below(cache, "installed").decode(errors="replace").splitlines()
     packages = dict(line.split(" ", 1) for line in lines if " " in line)
@@ -168,7 +168,7 @@ def tidy(room: Room, found: Sources, folder: str, rubbish: Sequence[str]) -> Non
     with room.root() as root, Layer(root) as layer:
         for path, mode in (("dev", 0o755), ("proc", 0o555), ("sys", 0o555)):
             layer.folder(path, Meta(mode))
-        for path in (*rubbish, CACHE, *(f"{_DATABASE}/rpmdb.sqlite{end}" for end in ("-shm", "-wal"))):
+        for path in (*rubbish, CACHE, *(f"{DATABASE}/rpmdb.sqlite{end}" for end in ("-shm", "-wal"))):
             layer.remove(path)
         for source in found.all:
             path = f"{_KEYS}{source.name}"
