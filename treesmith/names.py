@@ -25,6 +25,12 @@ def is_entry(text: str) -> bool:
     return is_name(name) and (not mark or number.isdecimal())
 
 
+def recipe_name(path: str) -> str:
+    """Of a recipe: NAME.toml or NAME/recipe.toml."""
+    folder, file = os.path.split(path)
+    return os.path.basename(folder) if file == "recipe.toml" else file.removesuffix(".toml")
+
+
 def check_name(text: str) -> str:
     """`text`, if it may name a tree."""
     if not is_name(text):

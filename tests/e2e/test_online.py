@@ -113,6 +113,18 @@ def test_ruby_app_answers(online: Command) -> None:
     assert "Hello from ruby-app, visit 1" in online(*ALONE, "ruby-app", "--", "ruby", "-e", ASK_RUBY).stdout
 
 
+def test_etc_is_kept(online: Command, tmp_path: Path) -> None:
+    """With Debian's etckeeper as it is installed, hooks for apt included."""
+    steps = ('apt = ["etckeeper", "git", "openssh-server"]', "etckeeper = {}", 'apt = ["nginx-light"]')
+    path = tmp_path / "kept.toml"
+    path.write_text('from = "debian-base"\n' + "".join(f"[[step]]\n{step}\n" for step in steps))
+    online("build", str(path))
+    commits = json.loads(online("history", "--etc", "--json", "kept").stdout)["commits"]
+    assert [one["message"] for one in commits] == ["kept: step 3: apt", "kept: step 2: etckeeper"]
+    kept = online("launch", "-q", "kept", "--", "git", "-C", "/etc", "log", "--all", "--stat").stdout
+    assert "nginx/nginx.conf" in kept and "ssh/sshd_config" in kept and "ssh_host" not in kept
+
+
 def started(online: Command, tree: str, *words: str) -> str:
     """The name of a container of the tree, alone in its network."""
     name = f"run-{tree}"

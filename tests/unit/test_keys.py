@@ -136,6 +136,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"playbook": "app/sub/data", "vars": ("b=2", "a=1"), "tags": ("y",)},
         ["app/main.py", "app/sub/data"],
     ),
+    "etckeeper": ({}, {}, []),
     "ostree": (
         {"ref": "test/one", "mirror": "repo", "keyring": "ring.gpg", "trust": False},
         {"ref": "f" * 64, "mirror": "http://x/", "keyring": "other.gpg", "trust": True},
@@ -336,7 +337,8 @@ def test_nothing_changed(folder: Path, kind: str) -> None:
     (folder / "app/old.pyc").touch()
     (folder / "not named").touch()
     assert key(step(folder, kind)) == before
-    assert key(step(folder, kind, name="another", number=7)) == before
+    if kind != "etckeeper":  # which commits them
+        assert key(step(folder, kind, name="another", number=7)) == before
     assert key(step(folder, kind)._replace(options=dict(reversed(KINDS[kind][0].items())))) == before
     moved = folder.with_name(folder.name + "-moved")
     shutil.copytree(folder, moved, symlinks=True)

@@ -21,7 +21,7 @@ ORDER = [
     ["archive"],
     ["backends"],
     ["store"],
-    ["inventory", "compare"],
+    ["inventory", "compare", "etckeeper"],
     ["steps"],
     ["recipe"],
     ["plan"],

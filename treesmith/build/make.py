@@ -21,7 +21,7 @@ from treesmith.plan import Action, Plan, Wish
 from treesmith.plan.explain import difference
 from treesmith.sandbox.sandbox import Sandbox
 from treesmith.steps.settle import settle
-from treesmith.steps.step import Lock
+from treesmith.steps.step import Lock, Step
 from treesmith.store import Stage, Store, Tree
 from treesmith.store.clean import clean, clean_tree
 
@@ -126,7 +126,10 @@ class _Work:
                 try:
                     made = steps.kind(step.kind).run(step, room)
                     if step.lock:
-                        self._settle(step.lock, room, made)
+                        self._compare(step.lock, made)
+                        self._settle(step.lock, room)
+                    if steps.keeps_etc(step.kind, (entry["kind"] for entry in self.entries)):
+                        self._commit(step, room)
                 except Error as error:
                     if self.on_failure:
                         self.report.say(f"{error}\na shell where it failed; what it changes is lost at its end")
@@ -146,9 +149,18 @@ class _Work:
             stage, "step", key=action.key, recipe=action.recipe.record(), steps=self.entries, sealed=True
         )
 
-    def _settle(self, lock: Lock, room: Workroom, made: Mapping[str, Any]) -> None:
+    def _commit(self, step: Step, room: Workroom) -> None:
+        with room.root() as root:
+            clean(root)  # what must not be in a sealed tree must not be in its history either
+        room.commit("first" if step.kind == "etckeeper" else "step")
+        if step.lock:
+            self._settle(step.lock, room)
+
+    def _compare(self, lock: Lock, made: Mapping[str, Any]) -> None:
         if told := difference(lock.made.get("packages", {}), made.get("packages", {})):
             raise Error("it made something else than what was locked", told)
+
+    def _settle(self, lock: Lock, room: Workroom) -> None:
         with room.root() as root:
             clean(root)  # now, and not only of the tree at the end: that it was would show in the times of folders
             settle(root, lock.epoch)

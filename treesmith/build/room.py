@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
+from treesmith import etckeeper
 from treesmith.build.report import Report
 from treesmith.errors import Error, NotFoundError
 from treesmith.run import hosted, run
@@ -79,6 +80,13 @@ class Workroom:
             run(box, answer, errors=self._log)
             file.seek(0)
             return file.read().decode(errors="replace")
+
+    def commit(self, how: str) -> None:
+        """Commit what the step changed in /etc. how: see etckeeper.commit_argv."""
+        with self._inside(etckeeper.commit_argv(how, self._step.whole_title), {}) as box:
+            box.env |= etckeeper.environment(self._step.lock.epoch if self._step.lock else None)
+            box.network, box.files = "none", ()
+            self._run(box, "the commit of /etc")
 
     def shell(self, attend: Callable[[Sandbox], None]) -> None:
         """Hand `attend` the sandbox that the step's programs have, with the tree's shell for a program."""

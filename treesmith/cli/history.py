@@ -5,20 +5,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treesmith.cli.show import step_title
-from treesmith.errors import NotFoundError
+from treesmith.errors import NotFoundError, UsageError
+from treesmith.etckeeper.history import log as etc_log
 from treesmith.inventory import changes
 from treesmith.store import Store, Tree, open_store
 from treesmith.ui import listing
 from treesmith.ui.words import duration, moment, size
 from treesmith.verbs.declare import Asked
 
+_SHORT = 8  # digits of a commit's id
+
 Step = Mapping[str, Any]
 Packages = Mapping[str, str] | None  # NAME -> version
 
 
-def history(asked: Asked, tree: str, log: str | None, json: bool) -> None:
+def history(asked: Asked, tree: str, log: str | None, etc: bool, json: bool) -> None:
+    if etc and log is not None:
+        raise UsageError("--etc and --log: one at a time")
     store = open_store(asked.store)
     found = store.find(tree)
+    if etc:
+        _show_etc(store, found, json)
+        return
     if log is not None:
         _print_logs(store, found, log)
         return
@@ -66,6 +74,17 @@ def _snapshots(store: Store, tree: Tree) -> list[Tree]:
         line.insert(0, here)
         here = known.get(here.parent or "")
     return line
+
+
+def _show_etc(store: Store, tree: Tree, json: bool) -> None:
+    commits = etc_log(store, tree)
+    if json:
+        listing.document(tree=tree.name or None, id=tree.id, commits=[commit._asdict() for commit in commits])
+        return
+    rows: list[listing.Row] = [
+        (commit.id[:_SHORT], moment(commit.created), commit.author, commit.message) for commit in commits
+    ]
+    listing.table(("commit", "when", "by", "what"), rows)
 
 
 def _print_logs(store: Store, tree: Tree, wanted: str) -> None:

@@ -136,6 +136,10 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
         while machine and machine.goes_on:
             claim.record.again()
             status = _once(store, tree, spec, claim, machine, host, caller)
+        if spec.etckeeper and not claim.stage:
+            from treesmith.launch import etc  # only those who have it wait for it
+
+            etc.commit(store, claim, tree.title, spec)
         if caller and caller.waits:
             raise Error(f"{name} ended before it was ready", f"status {status}", f"treesmith logs {name}")
     except BaseException:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import treesmith
 from treesmith.errors import NotFoundError, UsageError
-from treesmith.names import check_name, is_name, nearest
+from treesmith.names import check_name, is_name, nearest, recipe_name
 
 SHIPPED = os.path.realpath(os.path.join(os.path.dirname(treesmith.__file__), "recipes"))
 SYSTEM = "/etc/treesmith/recipes"
@@ -53,8 +53,7 @@ def _at(reference: str, path: str) -> Found:
         path = os.path.join(path, "recipe.toml")
     if not os.path.lexists(path):
         raise NotFoundError(f"no recipe at {reference}", f"there is no {path}")
-    folder, file = os.path.split(path)
-    name = os.path.basename(folder) if file == "recipe.toml" else file.removesuffix(".toml")
+    name = recipe_name(path)
     if not is_name(name):
         raise UsageError(
             f"{path} cannot be a recipe",

@@ -23,7 +23,7 @@ NETWORKS = ("none", "private", "host")
 _HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _HONOURED = (
     "command", "user", "env", "chdir", "network", "ports", "read-only", "stop-signal", "boot", "notify", "memory",
-    "cpus", "pids",
+    "cpus", "pids", "etckeeper",
 )  # fmt: skip
 
 
@@ -31,8 +31,8 @@ class Spec:
     """A launch. Empty strings and tuples: nothing was said."""
 
     __slots__ = (
-        "binds", "boot", "capabilities", "chdir", "chroot", "command", "detach", "env", "ephemeral", "filtered",
-        "hostname", "ignored", "limits", "link_journal", "name", "network", "no_suid", "notify", "ports",
+        "binds", "boot", "capabilities", "chdir", "chroot", "command", "detach", "env", "ephemeral", "etckeeper",
+        "filtered", "hostname", "ignored", "limits", "link_journal", "name", "network", "no_suid", "notify", "ports",
         "private_users", "quiet", "read_only",
         "stop_signal", "tmpfs", "tty", "user",
     )  # fmt: skip
@@ -54,6 +54,7 @@ class Spec:
         self.private_users = True  # else ids inside are the host's
         self.chroot = False  # nothing but mounts and processes is its own; its user is not root
         self.ephemeral = False
+        self.etckeeper = False  # what it changes in /etc is committed there at its end
         self.filtered = True  # system calls
         self.limits: Limits | None = None
         self.no_suid = False  # a bind would hand out to the host what is made setuid inside
@@ -144,6 +145,8 @@ def make(
     spec.link_journal = link_journal
     spec.notify = notify or bool(defaults.get("notify", False) and not command)
     spec.read_only = read_only or bool(defaults.get("read-only", False))
+    # Nobody in a chroot is root, whose /etc is.
+    spec.etckeeper = bool(defaults.get("etckeeper", False)) and not (spec.read_only or spec.chroot)
     spec.tty = True if tty else False if pipe or detach else None
     spec.detach = detach
     spec.ignored = tuple(key for key in defaults if key not in _HONOURED)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from treesmith.errors import NotFoundError
@@ -12,7 +13,9 @@ from treesmith.steps.room import Room
 from treesmith.steps.schema import Schema, Value
 from treesmith.steps.step import Step
 
-_NAMES = "debootstrap dnf zypper pacman nix oci ostree apt package pip npm gem cpan make ansible run script copy tar"
+_NAMES = """
+debootstrap dnf zypper pacman nix oci ostree apt package pip npm gem cpan make ansible etckeeper run script copy tar
+"""
 BUILT_IN = {name: f"treesmith.steps.{name}" for name in _NAMES.split()}
 
 
@@ -78,10 +81,17 @@ def gather(step: Step, setting: Setting) -> Inputs:
         "step.network": step.network,
         "step.secrets": step.secrets,
     }
+    if keeps_etc(step.kind, (below.facts.get("step.kind") for below in setting.below)):
+        common["step.title"] = step.whole_title  # what is committed to /etc with
     if step.lock:
         said = json.dumps(step.lock, sort_keys=True)
         common["step.lock"] = hashlib.sha256(said.encode()).hexdigest()
     return Inputs({**own.facts, **common}, own.pinned or bool(step.lock))
+
+
+def keeps_etc(kind: str, below: Iterable[object]) -> bool:
+    """Whether a step's changes to /etc are committed, by its kind and those of the steps below it."""
+    return kind == "etckeeper" or "etckeeper" in below
 
 
 def loose(step: Step) -> str:
@@ -97,6 +107,6 @@ def newer(step: Step, room: Room) -> dict[str, str]:
 
 
 __all__ = [
-    "BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "kind", "known_kinds", "loose",
-    "newer",
+    "BUILT_IN", "Inputs", "Kind", "Room", "Schema", "Setting", "Step", "gather", "keeps_etc", "kind", "known_kinds",
+    "loose", "newer",
 ]  # fmt: skip

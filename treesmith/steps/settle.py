@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from treesmith.compare import walk
+from treesmith.etckeeper import dates
 from treesmith.linux.file import BENEATH, NO_MAGICLINKS, NO_SYMLINKS, open_inside
 
 _DAY = 86400  # seconds
@@ -22,7 +23,7 @@ def environment(epoch: int) -> dict[str, str]:
     """For the programs of a locked step. Python's own caches of what a step imports would hold times."""
     return {
         "SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
-        "PERL_HASH_SEED": "0", "PERL_PERTURB_KEYS": "0",
+        "PERL_HASH_SEED": "0", "PERL_PERTURB_KEYS": "0", **dates(epoch),
     }  # fmt: skip
 
 

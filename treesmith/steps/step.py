@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from treesmith.errors import UsageError
 from treesmith.inventory import Archive, archives
+from treesmith.names import recipe_name
 from treesmith.steps.lines import line_in
 from treesmith.steps.schema import Value
 
@@ -35,6 +36,11 @@ class Step(NamedTuple):
     def title(self) -> str:
         """ "step 3: pip", or with the step's name where it has one."""
         return f"step {self.number}: {self.kind}" + (f" ({self.name})" if self.name else "")
+
+    @property
+    def whole_title(self) -> str:
+        """With the recipe's name: "app: step 3: pip"."""
+        return f"{recipe_name(self.recipe)}: {self.title}"
 
     @property
     def recipe_digest(self) -> str:

@@ -64,11 +64,13 @@ _ALL = (
     ),
     Verb(
         "history", "Build", "history", "Show how a tree came to be.", TREE,
-        Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"), JSON,
+        Option("log", "maybe", "Print the log of every step, or of one: its number or name.", metavar="[=STEP]"),
+        Option("etc", "flag", "Show the commits of its /etc, which etckeeper keeps."), JSON,
         more='--json: {"version": 1, "tree", "id", "steps": [{"n", "recipe", "kind", "name", "created", '
         '"seconds", "bytes", "pinned", "tree", "key", "packages"}], "snapshots": [{"name", "id", "created"}]}; '
         "bytes: on disk, beside what was there before, null when unknown; packages: NAME -> version of those that are "
-        "there since, null where the step's kind does not say.",
+        "there since, null where the step's kind does not say. With --etc: {..., \"commits\": [{\"id\", \"created\", "
+        '"author", "message"}]}, the newest first.',
     ),
     Verb(
         "ls", "Trees", "trees", "List the trees.",
