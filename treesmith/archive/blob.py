@@ -4,12 +4,15 @@ import hashlib
 import io
 import os
 import zlib
+from queue import Empty, Queue
+from threading import Thread
 from typing import BinaryIO, Protocol, Self
 
 from treesmith.errors import Error
 from treesmith.linux.zstd import MAGIC, Zstd
 
 _BLOCK = 1 << 18
+_AHEAD = 8  # pieces of 1 MiB at most
 _ALGORITHMS = {"sha256": 64, "sha512": 128}  # hex digits
 
 
@@ -34,7 +37,10 @@ def check(file: io.BufferedReader, digest: str, size: int, what: str) -> None:
 
 
 class Stream:
-    """What the blob `file` unpacks to, hashed as it is read; a with-block. `limit`: bytes; more are an Error."""
+    """What the blob `file` unpacks to, hashed as it is read; a with-block. `limit`: bytes; more are an Error.
+
+    Both are done ahead, in a thread of its own: nothing may be forked meanwhile.
+    """
 
     def __init__(self, file: io.BufferedReader, diff: str, limit: int) -> None:
         self._diff = diff
@@ -42,19 +48,19 @@ class Stream:
         self._left = limit
         start = file.read(len(MAGIC))
         file.seek(0)
-        self._source: _Source = (
+        source: _Source = (
             Zstd(file) if start == MAGIC else _Gzip(file) if start[:2] == b"\x1f\x8b" else _Plain(file)
         )
+        self._ahead = _Ahead(source, self._digest)
         self._rest = memoryview(b"")
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes (of -1: a piece); b"" at the end only."""
         if not self._rest:
-            piece = self._source.read()
+            piece = self._ahead.read()
             self._left -= len(piece)
             if self._left < 0:
                 raise Error("a layer unpacks to more than it may", hint="raise size in the step, if it is meant to")
-            self._digest.update(piece)
             self._rest = memoryview(piece)
         taken = self._rest if size < 0 else self._rest[:size]
         self._rest = self._rest[len(taken) :]
@@ -72,12 +78,52 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._source.close()
+        self._ahead.close()
 
 
 class _Source(Protocol):
     def read(self) -> bytes: ...
     def close(self) -> None: ...
+
+
+class _Ahead:
+    """The pieces of a source, which a thread reads and hashes: zlib and hashlib let others run meanwhile."""
+
+    def __init__(self, source: _Source, digest: "hashlib._Hash") -> None:
+        self._source, self._digest = source, digest
+        self._pieces: Queue[bytes | BaseException] = Queue(_AHEAD)
+        self._closing = False
+        self._last: bytes | BaseException | None = None
+        self._thread = Thread(target=self._run)
+        self._thread.start()
+
+    def read(self) -> bytes:
+        """b"" at the end only, when the digest is that of all of it; what reading failed with is raised."""
+        piece = self._pieces.get() if self._last is None else self._last
+        if not isinstance(piece, bytes):
+            self._last = piece
+            raise piece
+        if not piece:
+            self._last = piece
+        return piece
+
+    def close(self) -> None:
+        self._closing = True
+        try:
+            while True:  # one that waits for room goes on, and ends
+                self._pieces.get_nowait()
+        except Empty:
+            self._thread.join()
+        self._source.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing and (piece := self._source.read()):
+                self._digest.update(piece)
+                self._pieces.put(piece)
+            self._pieces.put(b"")
+        except BaseException as error:
+            self._pieces.put(error)
 
 
 class _Plain:
