@@ -42,6 +42,15 @@ def test_a_unit_shuts_in_as_asked(trees: Trees, words: tuple[str, ...]) -> None:
     assert trees.run("unit", "base", *words, "--boot").returncode == 2
 
 
+def test_a_unit_mounts_what_was_meant(trees: Trees, tmp_path: Path) -> None:
+    """Paths are of where the unit was made, not of where the service stands."""
+    (tmp_path / "data").mkdir()
+    words = ("unit", "base", "--bind", "data:/a", "--overlay", "data:/b")
+    argv, here = trees.argv(*words), trees.environment
+    unit = keys(subprocess.check_output(argv, env=here, cwd=tmp_path, text=True))
+    assert f"--bind {tmp_path}/data:/a" in unit["ExecStart"] and f"--overlay {tmp_path}/data:/b" in unit["ExecStart"]
+
+
 def test_words_reach_the_command_as_they_are() -> None:
     """systemd's quoting undone: what it would execute."""
     text = service.systemd("t", "/a store", ["treesmith"], [f"--setenv=X={word}" for word in HOSTILE], Limits())

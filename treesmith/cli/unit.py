@@ -11,6 +11,7 @@ from treesmith.store import open_store
 from treesmith.verbs.declare import Asked
 
 _OURS = ("memory", "cpus", "cpuset", "pids", "io_weight")  # systemd's own business
+_SOURCES = ("bind", "overlay")  # which begin with a path
 
 
 def unit(asked: Asked, tree: str, sysv: bool, **options: str | bool | tuple[str, ...]) -> None:
@@ -38,13 +39,13 @@ def _flags(options: dict[str, str | bool | tuple[str, ...]]) -> list[str]:
             words += [flag] if value else []
         else:
             for one in (value,) if isinstance(value, str) else value:
-                words += [flag, _absolute(one) if name == "bind" else one] if one else []
+                words += [flag, _absolute(one) if name in _SOURCES else one] if one else []
     return words
 
 
-def _absolute(bind: str) -> str:
+def _absolute(mount: str) -> str:
     """A service stands in another directory."""
-    source, mark, rest = bind.partition(":")
+    source, mark, rest = mount.partition(":")
     return f"{os.path.abspath(source)}{mark}{rest}"
 
 
