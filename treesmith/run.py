@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from treesmith.sandbox.process import Process
     from treesmith.sandbox.sandbox import Sandbox
+    from treesmith.veil import Veil
 
 _TAIL = 20  # lines that an error shows
 _TICK = 250  # ms
@@ -29,8 +30,10 @@ def run(
     stdin: int = -1,
     errors: int = -1,
     on_tick: "Callable[[], None] | None" = None,
+    veil: "Veil | None" = None,
 ) -> None:
-    """Until it has ended well. Its stdout and stderr go to the descriptor `log`, whole, and to `on_line` line by line.
+    """Until it has ended well. Its stdout and stderr go to the descriptor `log`, whole, and to `on_line` line by line,
+    as `veil` lets them be seen.
 
     `what` names it in messages. `stdin`: a descriptor, else there is nothing to read. `errors`: a descriptor that has
     its stderr instead. `on_tick` is called a few times a second. Error: the status, with the last lines. On any
@@ -46,7 +49,7 @@ def run(
         try:
             signals.restore(process.mask)
             lines = _Lines(on_line)
-            _follow(process, reader, log, lines, on_tick)
+            _follow(process, reader, log, lines, on_tick, veil)
             status = process.wait()
         finally:
             process.close()
@@ -93,8 +96,9 @@ class _Lines:
 
 
 def _follow(
-    process: "Process | _Hosted", reader: int, log: int, lines: _Lines, on_tick: "Callable[[], None] | None"
-) -> None:
+    process: "Process | _Hosted", reader: int, log: int, lines: _Lines, on_tick: "Callable[[], None] | None" = None,
+    veil: "Veil | None" = None,
+) -> None:  # fmt: skip
     """Until the pipe's end, or the process's: what was handed out of the sandbox must not keep us."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
@@ -110,8 +114,13 @@ def _follow(
         data = os.read(reader, 65536)
         if not data:
             break
+        if veil:
+            data = veil.take(data)
         _keep(log, data)
         lines.take(data)
+    if veil:
+        _keep(log, rest := veil.end())
+        lines.take(rest)
     lines.end()
 
 
@@ -141,7 +150,7 @@ def hosted(argv: "tuple[str, ...]", environment: "dict[str, str]", log: int, on_
         writer = -1
         lines = _Lines(on_line)
         try:
-            _follow(process, reader, log, lines, None)
+            _follow(process, reader, log, lines)
         except BaseException:
             process.kill()
             raise

@@ -114,6 +114,9 @@ def test_a_secret_is_read_once_and_kept_nowhere(
     fails = recipe(using.replace("touch /ok", "false"), "fails")
     done = treesmith("build", fails, "--secret", f"token={tmp_path}/token", status=1)
     assert secret not in done.stdout + done.stderr
+    tells = recipe(using.replace("touch /ok", "cat /run/secrets/token; cat /run/secrets/token >&2; false"), "tells")
+    done = treesmith("build", tells, "--secret", f"token={tmp_path}/token", status=1)
+    assert secret not in done.stderr and "***" in done.stderr
     shown = treesmith("show", "app", "--json").stdout + treesmith("history", "app", "--log").stdout
     assert secret not in shown + treesmith("build", path, "--dry-run", "--json").stdout
     for folder in (store_path, Path("/run/treesmith"), Path("/dev/shm")):

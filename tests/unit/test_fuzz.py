@@ -7,6 +7,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class Ground:
             os.close(fd)
         assert state(self.folder / "outside") == self._before
         assert sorted(os.listdir(self.folder)) == ["blob", "outside", "root"]
-        for path in (Path(above, name) for above, *names in os.walk(root) for name in sum(names, [])):
+        for path in (Path(above, name) for above, *names in os.walk(root) for name in chain(*names)):
             assert stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFBLK, stat.S_IFCHR)
             assert not [name for name in os.listxattr(path, follow_symlinks=False) if ".overlay." in name]
 

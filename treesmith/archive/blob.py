@@ -48,9 +48,7 @@ class Stream:
         self._left = limit
         start = file.read(len(MAGIC))
         file.seek(0)
-        source: _Source = (
-            Zstd(file) if start == MAGIC else _Gzip(file) if start[:2] == b"\x1f\x8b" else _Plain(file)
-        )
+        source: _Source = Zstd(file) if start == MAGIC else _Gzip(file) if start[:2] == b"\x1f\x8b" else _Plain(file)
         self._ahead = _Ahead(source, self._digest)
         self._rest = memoryview(b"")
 

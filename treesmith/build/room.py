@@ -19,6 +19,7 @@ from treesmith.steps import Step
 from treesmith.steps.network import outfit
 from treesmith.steps.settle import environment
 from treesmith.store import Stage, Store, Tree
+from treesmith.veil import Veil
 
 _TMPFS = (("/tmp", ""), ("/run", ""))  # what is written there ends with the program, and mount points below with it
 _ENV = {"PATH": boxes.PATH, "LC_ALL": "C.UTF-8", "container": "treesmith"}
@@ -49,7 +50,8 @@ class Workroom:
         self._network = "host" if fetches else "none"
         taken = outfit(caller if fetches else {})
         self._env = {**_ENV, **taken.env, **(environment(step.lock.epoch) if step.lock else {})}
-        self._files = (*taken.files, *((f"/run/secrets/{name}", secrets[name]) for name in step.secrets))
+        self._files = taken.files
+        self._shown = tuple((f"/run/secrets/{name}", secrets[name]) for name in step.secrets)
         self._locks: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -76,7 +78,7 @@ class Workroom:
         """See steps.room."""
         answer = os.memfd_create("answer", os.MFD_CLOEXEC)
         with open(answer, "rb") as file, self._inside(argv, env, binds, files) as box:
-            box.network = "none"
+            box.network, box.files = "none", (*self._files, *files)
             run(box, answer, errors=self._log)
             file.seek(0)
             return file.read().decode(errors="replace")
@@ -189,7 +191,7 @@ class Workroom:
         foreign.check(self.arch)
         return Sandbox(
             view, tuple(argv), env={**self._env, **env, **self._step.env}, network=self._network, binds=tuple(binds),
-            files=(*self._files, *files), tmpfs=_TMPFS, no_sync=True,
+            files=(*self._files, *self._shown, *files), tmpfs=_TMPFS, no_sync=True,
         )  # fmt: skip
 
     @contextmanager
@@ -211,6 +213,7 @@ class Workroom:
                 alarming.append(line)
             self._report.line(line)
 
-        run(box, self._log, hear, what, on_tick=self._report.tick)
+        veil = Veil(secret for _, secret in self._shown) if self._shown else None
+        run(box, self._log, hear, what, on_tick=self._report.tick, veil=veil)
         if alarming:
             raise Error(f"{what} failed, though it ended with status 0", "\n".join(alarming))
