@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import filesystems
 import images
 import pytest
 from archives import entry, folder, pack
@@ -253,15 +254,40 @@ def test_what_makes_no_image(treesmith: Command, registry: Registry, tmp_path: P
     assert "server gave HTTP response to HTTPS client" in treesmith("build", str(path), status=1).stderr
     path.write_text(f'[[step]]\nnetwork = false\noci = "docker://{registry.name("podman")}"\n')
     assert "a registry needs a network" in treesmith("build", str(path), status=2).stderr
-    bomb = tmp_path / "bomb"
-    with tarfile.open(tmp_path / "bomb.tar", "w") as archive:
-        member = tarfile.TarInfo("zeros")
-        member.size = 3 << 29
-        with open("/dev/zero", "rb") as zeros:
-            archive.addfile(member, zeros)
-    sh("umoci", "init", "--layout", str(bomb))
-    sh("umoci", "new", "--image", f"{bomb}:image")
-    sh("umoci", "raw", "add-layer", "--image", f"{bomb}:image", str(tmp_path / "bomb.tar"))
-    (tmp_path / "bomb.tar").unlink()
+    bomb = filled(tmp_path, "/dev/zero", 3 << 29)
     path.write_text(f'[[step]]\noci = {{ image = "oci:{bomb}", size = 1 }}\n')
     assert "unpacks to more than it may" in treesmith("build", str(path), status=1).stderr
+
+
+def filled(tmp_path: Path, source: str, size: int) -> Path:
+    """An image of a file with so many bytes of `source`."""
+    layout, layer = tmp_path / "filled", tmp_path / "layer.tar"
+    with tarfile.open(layer, "w") as archive, open(source, "rb") as data:
+        member = tarfile.TarInfo("large")
+        member.size = size
+        archive.addfile(member, data)
+    sh("umoci", "init", "--layout", str(layout))
+    sh("umoci", "new", "--image", f"{layout}:image")
+    sh("umoci", "raw", "add-layer", "--image", f"{layout}:image", str(layer))
+    layer.unlink()
+    return layout
+
+
+def test_a_full_disk(treesmith: Command, tmp_path: Path) -> None:
+    """What was laid down of a layer goes, and so does what skopeo brought of the image."""
+    layout = filled(tmp_path, "/dev/urandom", 80 << 20)
+    archive = tmp_path / "image.tar"
+    sh("skopeo", "copy", "-q", f"oci:{layout}:image", f"docker-archive:{archive}")
+    with filesystems.ext4(tmp_path) as disk:
+        there = {"TREESMITH_STORE": create_store(str(disk / "store"), "overlay").path}
+        treesmith("ls", **there)
+        free = os.statvfs(disk).f_bavail
+        for image, said in (
+            (f"oci:{layout}:image", "large cannot be made in the tree"),
+            (f"docker-archive:{archive}", "skopeo failed"),
+        ):
+            failed = treesmith("build", write(tmp_path, image), status=1, **there)
+            assert "o space left on device" in failed.stderr and said in failed.stderr, failed.stderr
+            treesmith("prune", **there)
+            assert treesmith("ls", **there).stdout.count("\n") == 1
+            assert os.statvfs(disk).f_bavail > free - 4096
