@@ -15,7 +15,7 @@ from treesmith.build import plan
 from treesmith.errors import UsageError
 from treesmith.plan import Wish
 from treesmith.recipe.written import table
-from treesmith.steps import Inputs, Setting, Step, gather
+from treesmith.steps import Inputs, Setting, Step, apk, gather
 from treesmith.steps.inputs import key_of
 
 LOCK = '{"packages": {"": {}, "node_modules/a": {"version": "1", "resolved": "file:a.tgz"}}}'
@@ -38,6 +38,8 @@ FILES = {
     "gems/specs.4.8.gz": "listed",
     "cpan/modules/02packages.details.txt.gz": "listed",
     "arch/core.db": "listed",
+    "alpine/main/x86_64/APKINDEX.tar.gz": "listed",
+    "alpine/main/aarch64/APKINDEX.tar.gz": "listed",
     "arch/extra.db": "listed",
     "src/app.dsc": "Source: app\nFiles:\n 00 1 app.orig.tar\n 00 1 app.debian.tar\n",
     "src/app.orig.tar": "not read",
@@ -177,6 +179,13 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         },
         ["ring.gpg", "arch/core.db"],
     ),
+    "apk": (
+        {"packages": ("a", "b"), "repositories": ("main",), "mirror": "alpine", "keyring": "ring.gpg", "trust": False},
+        {
+            "packages": ("b", "a"), "repositories": (), "mirror": "http://x/", "keyring": "other.gpg", "trust": True,
+        },
+        ["ring.gpg", "alpine/main/x86_64/APKINDEX.tar.gz"],
+    ),
     "oci": (
         {"image": "docker-archive:app.tar", "trust": False, "size": 1},
         {"image": "docker-archive:other.tar", "trust": True, "size": 2},
@@ -189,13 +198,20 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     ),
 }  # fmt: skip
 # Whose mirror, a folder, is in the tree.
-MIRRORED = ("ostree", "debootstrap", "apt", "dnf", "zypper", "pacman")
+MIRRORED = ("ostree", "debootstrap", "apt", "dnf", "zypper", "pacman", "apk")
 COPIES = {
     "ring.gpg": "other.gpg", "set-up.sh": "other.sh", "app.tar": "other.tar", "web": "web2", "app": "app2",
     "src": "src2",
 }  # fmt: skip
 # What `debootstrap` would have to have a Release of, were the option that it is changed to a folder of the host's.
 ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian has no apk. That it is asked for is seen elsewhere."""
+    if not shutil.which("apk"):
+        monkeypatch.setattr(apk, "driver", lambda step, schema: ("apk", "3.0"))
 
 
 def step(folder: Path, kind: str, **changes: Any) -> Step:
@@ -244,7 +260,7 @@ def test_an_option_changed(folder: Path, kind: str, option: str) -> None:
     needed = (
         ("npm", "lock"), ("npm", "to"), ("dnf", "release"), ("make", "install"), ("apt", "suite"), ("apt", "mirror"),
         ("ostree", "keyring"), ("package", "file"), ("package", "suffix"),
-        *((kind, option) for kind in ("dnf", "zypper", "pacman") for option in ("mirror", "keyring")),
+        *((kind, option) for kind in ("dnf", "zypper", "pacman", "apk") for option in ("mirror", "keyring")),
     )  # fmt: skip
     if not steps.kind(kind).schema.options[option].required and (kind, option) not in needed:
         less = {name: value for name, value in options.items() if name != option}
@@ -420,6 +436,8 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("tar", {}, True),
         ("dnf", {}, True),
         ("pacman", {}, True),
+        ("apk", {}, True),
+        ("apk", {"options": {"packages": ("a",), "mirror": "http://x/", "trust": True}}, False),
         ("zypper", {}, True),
         ("nix", {}, False),
         ("nix", {"network": False}, True),
@@ -446,7 +464,7 @@ def test_apt_from_a_folder_is_pinned_by_what_is_below(folder: Path) -> None:
     assert not gather(backports, Setting("x86_64", (below,))).pinned
 
 
-@pytest.mark.parametrize("kind", ["dnf", "zypper", "pacman"])
+@pytest.mark.parametrize("kind", ["dnf", "zypper", "pacman", "apk"])
 def test_whether_further_packages_are_pinned(folder: Path, kind: str) -> None:
     below = gather(step(folder, kind), Setting("x86_64"))
     away = Inputs({"mirror.used": "http://x"}, False)
@@ -495,14 +513,17 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     for kind, more in (("dnf", {"release": "40"}), ("pacman", {}), ("debootstrap", {"suite": "bookworm"})):
         source = {"packages": ("a",)} if kind != "debootstrap" else {}
         yield kind, {**source, **more, "mirror": "http://x/", "keyring": "none.gpg"}, "no key is in "
-    for kind in ("apt", "dnf", "zypper", "pacman"):
+    for kind in ("apt", "dnf", "zypper", "pacman", "apk"):
         for option, value in (("keyring", "ring.gpg"), ("trust", True)):
             yield kind, {"packages": ("a",), option: value}, f"{option} is of a mirror, and none is named here"
-    for kind in ("dnf", "zypper", "pacman"):
+    for kind in ("dnf", "zypper", "pacman", "apk"):
         yield kind, {"packages": (), "mirror": "http://x/", "release": "1", "trust": True}, "fills no root without"
     yield "dnf", {"packages": ("a",), "mirror": "http://x/", "trust": True}, "dnf needs the release"
     for package in ("a.rpm", "http://x/a"):
         yield "zypper", {"packages": (package,), "mirror": "rpms", "trust": True}, "is a file, not a package"
+    yield "apk", {"packages": ("./a.apk",), "mirror": "http://x/", "trust": True}, "is a file, not a package"
+    yield "apk", {"packages": ("--root=/",), "mirror": "http://x/", "trust": True}, "is no name"
+    yield "apk", {"packages": ("a",), "mirror": "http://x/\n@y z", "trust": True}, "is no name"
     yield "nix", {"packages": ("--option",), "file": "app"}, "is no attribute"
     yield "nix", {"packages": (), "file": "app"}, "nix needs packages"
     yield "nix", {"packages": ("a",), "file": "out"}, "leaves the recipe's folder"

@@ -1,5 +1,6 @@
 """The packages in a root, and what a step brought of them."""
 
+from treesmith.inventory.alpine import alpine
 from treesmith.inventory.arch import ARCH, arch, arch_archives
 from treesmith.inventory.archives import Archive, archives, recorded
 from treesmith.inventory.changes import added, changes
@@ -18,7 +19,7 @@ from treesmith.inventory.parts import Part, parts
 from treesmith.inventory.rpm import rpm_archives
 
 __all__ = [
-    "ARCH", "Archive", "Part", "added", "arch", "arch_archives", "archives", "changes", "debian", "explained", "node",
-    "node_archives", "parts", "perl", "python", "python_archives", "python_versions", "recorded", "rpm_archives",
-    "ruby", "simulated",
+    "ARCH", "Archive", "Part", "added", "alpine", "arch", "arch_archives", "archives", "changes", "debian", "explained",
+    "node", "node_archives", "parts", "perl", "python", "python_archives", "python_versions", "recorded",
+    "rpm_archives", "ruby", "simulated",
 ]  # fmt: skip
