@@ -15,7 +15,7 @@ from treesmith.build import plan
 from treesmith.errors import UsageError
 from treesmith.plan import Wish
 from treesmith.recipe.written import table
-from treesmith.steps import Inputs, Setting, Step, apk, gather
+from treesmith.steps import Inputs, Setting, Step, apk, gather, guix
 from treesmith.steps.inputs import key_of
 
 LOCK = '{"packages": {"": {}, "node_modules/a": {"version": "1", "resolved": "file:a.tgz"}}}'
@@ -186,6 +186,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         },
         ["ring.gpg", "alpine/main/x86_64/APKINDEX.tar.gz"],
     ),
+    "guix": ({"packages": ("a", "b")}, {"packages": ("b", "a")}, []),
     "oci": (
         {"image": "docker-archive:app.tar", "trust": False, "size": 1},
         {"image": "docker-archive:other.tar", "trust": True, "size": 2},
@@ -209,9 +210,10 @@ ABSENT = {"trixie": "repo/dists/trixie/InRelease"}
 
 @pytest.fixture(autouse=True)
 def programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian has no apk. That it is asked for is seen elsewhere."""
-    if not shutil.which("apk"):
-        monkeypatch.setattr(apk, "driver", lambda step, schema: ("apk", "3.0"))
+    """Debian 12 has no apk and no guix. That they are asked for is seen elsewhere."""
+    for kind in (apk, guix):
+        if not shutil.which(kind.schema.kind):
+            monkeypatch.setattr(kind, "driver", lambda step, schema: (schema.kind, "3.0"))
 
 
 def step(folder: Path, kind: str, **changes: Any) -> Step:
@@ -439,6 +441,7 @@ def test_a_raised_revision_changes_the_key(folder: Path, monkeypatch: pytest.Mon
         ("apk", {}, True),
         ("apk", {"options": {"packages": ("a",), "mirror": "http://x/", "trust": True}}, False),
         ("zypper", {}, True),
+        ("guix", {}, False),
         ("nix", {}, False),
         ("nix", {"network": False}, True),
         ("oci", {}, True),
@@ -524,6 +527,9 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "apk", {"packages": ("./a.apk",), "mirror": "http://x/", "trust": True}, "is a file, not a package"
     yield "apk", {"packages": ("--root=/",), "mirror": "http://x/", "trust": True}, "is no name"
     yield "apk", {"packages": ("a",), "mirror": "http://x/\n@y z", "trust": True}, "is no name"
+    for package in ("--file=x", "(x)", "a b", "a@"):
+        yield "guix", {"packages": (package,)}, "is no package's name"
+    yield "guix", {"packages": ()}, "guix needs packages"
     yield "nix", {"packages": ("--option",), "file": "app"}, "is no attribute"
     yield "nix", {"packages": (), "file": "app"}, "nix needs packages"
     yield "nix", {"packages": ("a",), "file": "out"}, "leaves the recipe's folder"

@@ -14,7 +14,8 @@ from treesmith.steps.schema import Schema, Value
 from treesmith.steps.step import Step
 
 _NAMES = """
-debootstrap dnf zypper pacman apk nix oci ostree apt package pip npm gem cpan make ansible etckeeper run script copy tar
+debootstrap dnf zypper pacman apk nix guix oci ostree
+apt package pip npm gem cpan make ansible etckeeper run script copy tar
 """
 BUILT_IN = {name: f"treesmith.steps.{name}" for name in _NAMES.split()}
 

@@ -33,7 +33,7 @@ schema = Schema(
 )
 
 _HERE = f"{PASSING}/expression"
-_FOLDERS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp": 0o1777, "root": 0o700}
+FOLDERS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp": 0o1777, "root": 0o700}
 _PROFILES = "nix/var/nix/profiles"
 _LISTED = "/nix/treesmith"
 # What the tree's profile has already stays in it.
@@ -51,7 +51,7 @@ nix-store --query --requisites /{_PROFILES}/default >{_LISTED}/closure
 """
 _PATH = f'export PATH="/{_PROFILES}/default/bin:$PATH"\n'
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*", re.ASCII)
-_NAMED = re.compile(r"/nix/store/[0-9a-z]{32}-(?P<name>.+?)(?:-(?P<version>[0-9].*))?")
+_NAMED = re.compile(r"/(?:nix|gnu)/store/[0-9a-z]{32}-(?P<name>.+?)(?:-(?P<version>[0-9].*))?")
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -79,7 +79,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     profile, closure = (read_below(cache, f"treesmith/{name}").decode().strip() for name in ("profile", "closure"))
     with room.root() as root:
         _furnish(root, profile)
-    return {"driver": f"{name} {version}", "profile": profile, "packages": _packages(closure)}
+    return {"driver": f"{name} {version}", "profile": profile, "packages": packages(closure)}
 
 
 def _configuration(step: Step, room: Room) -> str:
@@ -89,8 +89,8 @@ def _configuration(step: Step, room: Room) -> str:
     return "\n".join([*lines, "connect-timeout = 15", ""])
 
 
-def _packages(closure: str) -> dict[str, str]:
-    """NAME -> version, or "", of store paths."""
+def packages(closure: str) -> dict[str, str]:
+    """NAME -> version, or "", of store paths, Nix's or Guix's."""
     found = filter(None, map(_NAMED.fullmatch, closure.splitlines()))
     return {one["name"]: one["version"] or "" for one in found}
 
@@ -98,7 +98,7 @@ def _packages(closure: str) -> dict[str, str]:
 def _furnish(root: int, profile: str) -> None:
     """Make the closure the tree's profile, and leave what a root has to have."""
     with Layer(root) as layer:
-        for path, mode in _FOLDERS.items():
+        for path, mode in FOLDERS.items():
             if not layer.is_folder(path):
                 layer.folder(path, Meta(mode))
         for path in ("gc.lock", "db/big-lock", "db/reserved"):

@@ -10,7 +10,7 @@ from treesmith.steps.step import Step
 _VERSION = re.compile(rb"""\bVERSION\s*=\s*['"]([0-9][^'"\n]*)['"]""")
 
 # Debian's, where they are called otherwise; "": there is none.
-_PACKAGES = {"apk": "", "dnf5": "", "nix": "nix-bin", "pacman": "pacman-package-manager"}
+_PACKAGES = {"apk": "", "dnf5": "", "guix": "", "nix": "nix-bin", "pacman": "pacman-package-manager"}
 
 
 def driver(step: Step, schema: Schema) -> tuple[str, str]:
