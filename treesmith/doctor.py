@@ -12,6 +12,7 @@ from treesmith.backends import PREFERRED, btrfs, zfs
 from treesmith.backends.choose import Tried, attempt, chosen, maps, missed
 from treesmith.errors import Error, NotFoundError
 from treesmith.ids import allocate
+from treesmith.launch.disk import criu
 from treesmith.launch.network import alone
 from treesmith.launch.network.rules import find_nft
 from treesmith.linux import landlock
@@ -57,6 +58,8 @@ def checks(store: str = "", refused: Error | None = None) -> Iterator[Check]:
     yield _sandbox()
     yield _cgroups()
     yield _pasta() if treesmith.ROOTLESS else _nft()
+    if not treesmith.ROOTLESS:
+        yield _criu()
     yield from _store(os.path.abspath(store or default_path()))
     yield _btrfsutil()
     yield _zfs()
@@ -190,6 +193,14 @@ def _nft() -> Check:
         return Check("nft", "ok", output((find_nft(), "--version")).split("\n")[0].removeprefix("nftables").strip())
     except Error as error:
         return Check("nft", "warn", error.brief, f"--network private needs it: {error.hint}")
+
+
+def _criu() -> Check:
+    try:
+        criu.check()
+    except Error as error:
+        return Check("criu", "no", error.details, f"treesmith checkpoint needs it: {error.hint}")
+    return Check("criu", "ok", "it knows this kernel")
 
 
 def _store(path: str) -> Iterator[Check]:

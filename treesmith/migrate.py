@@ -16,7 +16,7 @@ from typing import Protocol
 
 from treesmith.compare import differences, imitate, walk
 from treesmith.errors import BusyError, Error
-from treesmith.store import Damaged, Stage, Store, Tree, adopt, index, locks, open_store, records
+from treesmith.store import Damaged, Stage, Store, Tree, adopt, frozen, index, locks, open_store, records
 from treesmith.store.create import create
 from treesmith.store.store import FILE, VERSION
 
@@ -123,7 +123,7 @@ def _target(source: Store, backend: str, path: str) -> Store:
 def _locked(source: Store, tree: Tree) -> locks.Lock:
     """As long, nobody writes to it. It does not count as used."""
     used = source.used(tree.id)
-    lock = source.lock(tree.id, exclusive=not tree.sealed)
+    lock = source.lock(tree.id, exclusive=not tree.sealed, frozen=True)
     when = tree.created if used is None else used
     os.utime(lock.fileno(), (when, when))
     return lock
@@ -140,8 +140,9 @@ def _bring(source: Store, target: Store, tree: Tree, parent: Tree | None) -> str
         if tree.sealed:
             held.enter_context(_locked(source, tree))
         if there:
-            held.enter_context(target.lock(tree.id, exclusive=True))
+            held.enter_context(target.lock(tree.id, exclusive=True, frozen=True))
             _alike(source, tree, target, there)
+            frozen.pass_on(tree.home, there.home)
             target.backend.flush(there)
             if tree.sealed:
                 adopt.seal(target, tree.id)
@@ -156,6 +157,7 @@ def _bring(source: Store, target: Store, tree: Tree, parent: Tree | None) -> str
             path = f"{tree.home}/{name}"
             if name != records.FILE and os.path.isfile(path) and not os.path.islink(path):
                 shutil.copy2(path, f"{stage.home}/{name}")  # a step's log
+        frozen.pass_on(tree.home, stage.home)
         adopt.publish(target, stage, tree)
     return f"from {parent.title}" if parent else "from nothing"
 

@@ -1,4 +1,4 @@
-"""ps, logs, stop, wait, freeze, thaw. Hot for ps: what is slow to import is imported where it is needed."""
+"""ps, logs, stop, wait, freeze, thaw, checkpoint. Hot for ps: what is slow to import is imported where it is needed."""
 
 import os
 
@@ -121,3 +121,10 @@ def thaw(asked: "Asked", name: str) -> None:
     from treesmith.launch import control
 
     control.freeze(containers.find(open_store(asked.store).path, name), False)
+
+
+def checkpoint(asked: "Asked", name: str) -> None:
+    from treesmith.launch import disk
+
+    store = open_store(asked.store)
+    disk.checkpoint(store, containers.find(store.path, name))

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from treesmith.verbs.declare import Asked
 
 
-def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", **options: "Any") -> int:
+def launch(asked: "Asked", tree: str, command: "tuple[str, ...]", *, from_checkpoint: bool, **options: "Any") -> int:
     """options: as declared; `spec.make` has the same names for them."""
     store = open_store(asked.store)
     found = store.find(tree)
-    result = start(store, found, spec.make(found.launch, command, quiet=asked.quiet, **options))
+    if from_checkpoint:
+        wanted = spec.restored(found.launch, command, quiet=asked.quiet, **options)
+    else:
+        wanted = spec.make(found.launch, command, quiet=asked.quiet, **options)
+    result = start(store, found, wanted)
     if isinstance(result, int):
         return result
     print(result)

@@ -20,6 +20,7 @@ from treesmith.linux.file import private_folder
 from treesmith.linux.process import began
 from treesmith.names import nearest
 from treesmith.sandbox import leftovers
+from treesmith.sandbox.sandbox import SYS_ADMIN
 from treesmith.store import locks, records
 
 TYPE_CHECKING = False
@@ -54,6 +55,8 @@ class Record:
             "capabilities": sorted(sandbox.capabilities), "filtered": sandbox.filtered,
             "nests": sandbox.nests, "no_new_privs": sandbox.no_new_privs, "no_suid": sandbox.no_suid,
             "network": sandbox.network, "private_users": sandbox.private_users, "chroot": sandbox.chroot,
+            "hostname": sandbox.hostname, "read_only": sandbox.read_only, "tmpfs": sandbox.tmpfs,
+            "bound": _bound(sandbox),
         }  # fmt: skip
         self._write()
 
@@ -79,6 +82,25 @@ class Record:
         data = (records.encode(self.fields) + "\n").encode()
         os.pwrite(self._lock.fileno(), data, 0)
         os.ftruncate(self._lock.fileno(), len(data))
+
+
+def _bound(sandbox: "Sandbox") -> str:
+    """Why it cannot be frozen to disk: what ties it to this moment of the host's; "" if nothing does."""
+    if sandbox.boot:
+        return "it is a whole system"
+    if sandbox.tty:
+        return "it has a terminal (launched with --detach or --pipe, it has none)"
+    if sandbox.network != "none":
+        return f"it is on a network: {sandbox.network}"
+    if sandbox.binds:
+        return "folders of the host are bound into it"
+    if sandbox.notify:
+        return "it was launched with --notify"
+    if SYS_ADMIN in sandbox.capabilities:
+        return "it may mount (SYS_ADMIN)"
+    if not sandbox.private_users:
+        return "its ids are the host's"
+    return "it has limits" if sandbox.limits else ""
 
 
 def reserve(id: str, name: str, tree: str, store: str, command: "tuple[str, ...]", stop: int) -> Record:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from treesmith.backends.contract import Layout
     from treesmith.launch.detach import Caller
+    from treesmith.launch.disk import Frozen
     from treesmith.launch.machine import Machine
     from treesmith.launch.network import Lease
     from treesmith.launch.network.alone import Alone
@@ -51,6 +52,11 @@ def _launch(store: "Store", tree: "Tree", spec: "Spec", caller: "Caller | None" 
     try:
         containers.recover()
         with _claim(store, tree, spec) as claim:
+            if spec.from_checkpoint:
+                from treesmith.launch.disk import Frozen
+
+                claim.frozen = Frozen(claim.home, tree.title)
+                claim.frozen.shape(spec)
             if spec.link_journal:
                 from treesmith.launch import journal  # only who has one pays for it
 
@@ -63,7 +69,7 @@ def _launch(store: "Store", tree: "Tree", spec: "Spec", caller: "Caller | None" 
 class _Claim:
     """What is launched, a backend's Root: the tree with its lock, or a throw-away copy."""
 
-    __slots__ = ("_lock", "home", "id", "layout", "lease", "record", "stage")
+    __slots__ = ("_lock", "frozen", "home", "id", "layout", "lease", "record", "stage")
 
     def __init__(self, root: "Tree | Stage", lock: "Lock | None", stage: "Stage | None") -> None:
         self.id: str = root.id
@@ -72,6 +78,7 @@ class _Claim:
         self.stage = stage
         self.record: containers.Record | None = None
         self.lease: Lease | Alone | None = None  # of a private network
+        self.frozen: Frozen | None = None  # what goes on in it
         self._lock = lock
 
     def __enter__(self) -> "_Claim":
@@ -93,7 +100,7 @@ class _Claim:
 
 def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
     try:
-        if tree.sealed or spec.ephemeral:
+        if (tree.sealed or spec.ephemeral) and not spec.from_checkpoint:
             if spec.link_journal:
                 raise Error("--link-journal: nothing is kept of a throw-away copy", "", "launch a snapshot", 125)
             if not spec.ephemeral and not spec.quiet:
@@ -101,7 +108,7 @@ def _claim(store: "Store", tree: "Tree", spec: "Spec") -> _Claim:
                 sys.stderr.flush()
             stage = store.throwaway(tree)
             return _Claim(stage, None, stage)
-        lock = store.lock(tree.id, exclusive=True)
+        lock = store.lock(tree.id, exclusive=True, frozen=spec.from_checkpoint)
     except BusyError as error:
         raise BusyError(error.brief, error.details, error.hint, 125) from error
     try:
@@ -178,7 +185,7 @@ def _once(
 
     try:
         sandbox = inside.make(tree, spec, claim.id, claim.lease, view, tty, notes)
-        process, ends = begin(sandbox)
+        process, ends = begin(sandbox, claim.frozen.start) if claim.frozen else begin(sandbox)
         record.begin(process, sandbox)
         if host and machine:
             host.register(record.fields["name"], sandbox.env["container_uuid"], process.pid)

@@ -79,16 +79,7 @@ def _become(child: Child) -> None:
         sethostname(sandbox.hostname)
     emulated = command.emulates()
 
-    def ask(path: str) -> None:
-        child.talk.send(MAKES + os.fsencode(path))
-        _await(child.talk)
-
-    made = Made(ask) if sandbox.notes else Made()
-    try:
-        root = Root(sandbox, child.brought, made)
-    finally:
-        for names, folders in made.packets():
-            child.talk.sendmsg([MADE + names], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *folders))])
+    root = rooted(sandbox, child.brought, child.talk)
     account = user.look_up(root.fd, sandbox.user)
     terminal = pty.make(root.pts, sandbox.tty) if sandbox.tty else None
     if not sandbox.boot:
@@ -106,6 +97,21 @@ def _become(child: Child) -> None:
         sandbox, child.filters, account, terminal, child.stdio, child.talk, emulated, notify
     )
     os.execve(child.init, hop.argv(path, argv), environment)
+
+
+def rooted(sandbox: "Sandbox", brought: Brought, talk: "_socket.socket", place: str = "") -> Root:
+    """Make the root, and tell the parent what it lacked."""
+
+    def ask(path: str) -> None:
+        talk.send(MAKES + os.fsencode(path))
+        _await(talk)
+
+    made = Made(ask) if sandbox.notes else Made()
+    try:
+        return Root(sandbox, brought, made, place)
+    finally:
+        for names, folders in made.packets():
+            talk.sendmsg([MADE + names], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed(4, *folders))])
 
 
 def ready(

@@ -31,9 +31,8 @@ from treesmith.linux.process import (
     setns,
 )  # fmt: skip
 from treesmith.sandbox import cgroup, child, command, filters, hop, privileges, pty, signals, user
-from treesmith.sandbox.command import CANNOT_RUN, NOT_FOUND
 from treesmith.sandbox.process import Process
-from treesmith.sandbox.start import finish
+from treesmith.sandbox.start import begun, finish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,18 +51,7 @@ def enter(pid: int, pidfd: int, grouped: bool, sandbox: "Sandbox", stdio: "tuple
 
     It dies with us; what it has left in the background stays. Signals and errors: as `start`.
     """
-    process = Process(signals.block())
-    try:
-        _enter(pid, pidfd, grouped, sandbox, stdio, process)
-    except BaseException as error:
-        process.close()
-        if isinstance(error, OSError):
-            where = f"{error.filename}: " if error.filename else ""
-            raise Error("it cannot be entered", f"{where}{error.strerror}", status=child.OURS) from error
-        if isinstance(error, Error) and error.status not in (CANNOT_RUN, NOT_FOUND):
-            error.status = child.OURS
-        raise
-    return process
+    return begun("it cannot be entered", lambda process: _enter(pid, pidfd, grouped, sandbox, stdio, process))
 
 
 def _enter(

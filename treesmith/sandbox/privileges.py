@@ -37,6 +37,11 @@ def become_root(private_users: bool) -> None:
         clear_inheritable()
     prctl(PR_SET_DUMPABLE, 0)
     os.umask(0o022)
+    join_keyring()
+
+
+def join_keyring() -> None:
+    """A new session keyring, empty: nothing of the caller's."""
     try:
         syscall("keyctl", _JOIN_SESSION_KEYRING, None, what="a session keyring of its own")
     except OSError as error:

@@ -51,12 +51,13 @@ class Root:
 
     __slots__ = ("dev", "fd", "pts", "scratch")
 
-    def __init__(self, sandbox: "Sandbox", brought: Brought, made: Made) -> None:
-        """`made`: what is to be gone from the tree afterwards, also where this fails. Folders that every system has,
-        as /proc and /run, are not among it: the tree may count on them by then."""
+    def __init__(self, sandbox: "Sandbox", brought: Brought, made: Made, place: str = "") -> None:
+        """`place`: where it is made, as PLACE/0.root. `made`: what is to be gone from the tree afterwards, also where
+        this fails. Folders that every system has, as /proc and /run, are not among it: the tree may count on them by
+        then."""
         if not sandbox.private_users:
             _part_from_the_host()
-        self.scratch = _scratch()
+        self.scratch = _scratch(place)
         usual = Made()
         self.fd = self._attached(sandbox.view, "0")
         proc = self._own("proc", new_mount("proc", NOSUID | NODEV | NOEXEC))
@@ -182,14 +183,14 @@ def _part_from_the_host() -> None:
     os.close(root)
 
 
-def _scratch() -> int:
+def _scratch(place: str) -> int:
     """A tmpfs over one of the host's folders, in our copy of its mounts.
 
     Never over "/": the umount after the pivot would then detach only the scratch and leave the host's root below ours,
     one setns(2) away.
     """
     scratch = new_mount("tmpfs", NOSUID | NODEV, (("mode", "0700"),))
-    place = next((path for path in _HIDEABLE if os.path.isdir(path) and not os.path.islink(path)), "")
+    place = place or next((path for path in _HIDEABLE if os.path.isdir(path) and not os.path.islink(path)), "")
     if not place:
         raise Error("the host has none of the folders " + " ".join(_HIDEABLE), "one is needed to mount over")
     move_mount(scratch, AT_FDCWD, place)

@@ -1,7 +1,8 @@
 """What runs in a cgroup, held up where it is, so that a copy of its files is of one point in time.
 
 RUN/ID is locked as long; ID is the sandbox's tree. While it is we who froze the cgroup, the file says which one: a
-child thaws it when its parent is done, or is killed; and where the child is killed too, `recover` does.
+child thaws it when its parent is done, or is killed; and where the child is killed too, `recover` does. A second line
+is a path: if that is there by then, what was frozen lives on in it, and is killed.
 """
 
 import errno
@@ -50,20 +51,22 @@ class Turn:
 class Standstill:
     """Everything in the cgroup `folder`, which the tree `id` runs in, stands still in this `with` block.
 
+    unless: where this path is there at the end, all of it is killed instead of going on. hold: who has this
+    descriptor, too, holds it up.
     EndedError: it has ended. Error: it does not stop within 10 s. took: the milliseconds it stood, when it is over; 0
     if it was frozen before, and still is.
     """
 
-    __slots__ = ("_folder", "_guard", "_pipe", "_since", "_turn", "took")
+    __slots__ = ("_folder", "_guard", "_since", "_turn", "hold", "took")
 
-    def __init__(self, id: str, folder: str) -> None:
+    def __init__(self, id: str, folder: str, unless: str = "") -> None:
         self._folder = folder
-        self._guard = self._pipe = -1
+        self._guard = self.hold = -1
         self._since = self.took = 0.0
         self._turn = Turn(id)
         try:
             if not cgroup.is_frozen(folder):
-                os.pwrite(self._turn.file, folder.removeprefix(cgroup.base()).encode(), 0)
+                os.pwrite(self._turn.file, f"{folder.removeprefix(cgroup.base())}\n{unless}".encode(), 0)
                 self._watch()
                 self._since = time.monotonic()
                 if not cgroup.freeze(folder, True):
@@ -87,18 +90,18 @@ class Standstill:
 
     def _end(self) -> None:
         try:
-            if self._pipe >= 0:
-                os.close(self._pipe)
+            if self.hold >= 0:
+                os.close(self.hold)
                 if self._guard > 0:
                     os.waitpid(self._guard, 0)
                 _thaw(self._turn.file)  # the guard has, if nobody killed it
                 self.took = (time.monotonic() - self._since) * 1000 if self._since else 0.0
         finally:
-            self._pipe = -1
+            self.hold = -1
             self._turn.close()
 
     def _watch(self) -> None:
-        reading, self._pipe = os.pipe()
+        reading, self.hold = os.pipe()
         self._guard = os.fork()
         if self._guard:
             os.close(reading)
@@ -138,11 +141,14 @@ def recover() -> None:
 
 def _thaw(file: int) -> None:
     """What the file names, which is empty then."""
-    place = os.pread(file, 4096, 0).decode()
+    place, _, unless = os.pread(file, 8192, 0).decode().partition("\n")
     if not place:
         return
     try:
-        cgroup.freeze(cgroup.base() + place, False)
+        if unless and os.path.lexists(unless):
+            cgroup.kill(cgroup.base() + place)
+        else:
+            cgroup.freeze(cgroup.base() + place, False)
     except OSError as error:
         if error.errno != errno.ENODEV:  # it is being removed
             raise

@@ -24,6 +24,8 @@ from treesmith.sandbox.sandbox import SYS_ADMIN, UNMAPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treesmith.sandbox.enforce import Place
     from treesmith.sandbox.sandbox import Bind, Sandbox
     from treesmith.sandbox.view import View
@@ -37,14 +39,19 @@ def start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None" = None) -> Pr
     The forwarded signals are blocked on return, and until `signals.restore(process.mask)`, or `close`.
     Error: it could not be started; its status is 127 or 126 where the command is missing or cannot be run, else 125.
     """
+    return begun("the sandbox could not be made", lambda process: _start(sandbox, stdio, process))
+
+
+def begun(failure: str, work: "Callable[[Process], None]") -> Process:
+    """A process as `work` makes it, or nothing of it. failure: what an OSError is called."""
     process = Process(signals.block())
     try:
-        _start(sandbox, stdio, process)
+        work(process)
     except BaseException as error:
         process.close()
         if isinstance(error, OSError):
             where = f"{error.filename}: " if error.filename else ""
-            raise Error("the sandbox could not be made", f"{where}{error.strerror}", status=child.OURS) from error
+            raise Error(failure, f"{where}{error.strerror}", status=child.OURS) from error
         if isinstance(error, Error) and error.status not in (CANNOT_RUN, NOT_FOUND):
             error.status = child.OURS
         raise
@@ -61,7 +68,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         owner = process.ids.first if sandbox.private_users else 0
         process.made.notes = sandbox.notes
         limited = _place(process, sandbox)
-        leaf = opened.keep(_cgroup(process, owner, sandbox.tree, limited))
+        leaf = opened.keep(grouped(process, owner, sandbox.tree, limited))
         controlled = treesmith.ROOTLESS or (leaf >= 0 and devices.control(leaf))  # a user's trees have no devices
         if not controlled and SYS_ADMIN in sandbox.capabilities and not sandbox.views:
             raise Error(
@@ -87,7 +94,7 @@ def _start(sandbox: "Sandbox", stdio: "tuple[int, int, int] | None", process: Pr
         process.pidfd = os.pidfd_open(process.pid)
         process.boots = sandbox.boot
         theirs.close()
-        _note(process, sandbox.tree)
+        note(process, sandbox.tree)
         if limited:
             limited.join(process.pid)
         if sandbox.private_users:
@@ -129,7 +136,8 @@ def _place(process: Process, sandbox: "Sandbox") -> "Place | None":
     return enforce.place(process.ids.slot, sandbox.limits)
 
 
-def _cgroup(process: Process, owner: int, tree: str, limited: "Place | None") -> int:
+def grouped(process: Process, owner: int, tree: str, limited: "Place | None" = None) -> int:
+    """Its cgroup, open; -1: there is none."""
     assert process.ids
     place = limited.path if limited else cgroup.place(process.ids.slot)
     process.folders = sorted(set(limited.folders.values())) if limited else []
@@ -148,7 +156,7 @@ def _cgroup(process: Process, owner: int, tree: str, limited: "Place | None") ->
     return leaf
 
 
-def _note(process: Process, tree: str) -> None:
+def note(process: Process, tree: str) -> None:
     """Where there is no cgroup, the pid and when it began are what a recovery waits for."""
     assert process.ids
     process.began = began(process.pid)
@@ -193,7 +201,7 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
     userns = os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for view in (sandbox.view, *(view for view, _ in sandbox.views)) if not treesmith.ROOTLESS else ():
-            _idmap_root(view, userns)
+            idmap(view, userns)
         for bind, mount in binds:
             # Who may mount inside makes a read-only bind writable again: that must not be as the host's root.
             if bind.idmap and not (bind.read_only and SYS_ADMIN in sandbox.capabilities):
@@ -202,7 +210,7 @@ def _map(sandbox: "Sandbox", process: Process, binds: "list[tuple[Bind, int]]") 
         os.close(userns)
 
 
-def _idmap_root(view: "View", userns: int) -> None:
+def idmap(view: "View", userns: int) -> None:
     try:
         view.idmap(userns)
     except OSError as error:
@@ -227,14 +235,7 @@ def _idmap_bind(bind: "Bind", mount: int, userns: int) -> None:
 
 def finish(ours: "_socket.socket", process: Process) -> None:
     """Hear the child out, until it has executed what it is for. Error: what it said instead."""
-    packet, fds = _receive(ours)
-    while packet.startswith((child.MAKES, child.MADE)):
-        if packet.startswith(child.MADE):
-            process.made.take(packet.removeprefix(child.MADE), fds)
-        else:
-            process.made.expect(os.fsdecode(packet.removeprefix(child.MAKES)))
-            ours.send(child.GO)
-        packet, fds = _receive(ours)
+    packet, fds = hear(ours, process)
     if packet == child.READY:
         if len(fds) % 2:  # a terminal comes as two
             process.notify = fds.pop()
@@ -249,6 +250,19 @@ def finish(ours: "_socket.socket", process: Process) -> None:
     if packet:
         raise child.heard(packet)
     raise Error("the sandbox could not be made", "its first process died", status=child.OURS)
+
+
+def hear(ours: "_socket.socket", process: Process) -> "tuple[bytes, list[int]]":
+    """What comes after the word of what was made in the tree; nothing at the end."""
+    packet, fds = _receive(ours)
+    while packet.startswith((child.MAKES, child.MADE)):
+        if packet.startswith(child.MADE):
+            process.made.take(packet.removeprefix(child.MADE), fds)
+        else:
+            process.made.expect(os.fsdecode(packet.removeprefix(child.MAKES)))
+            ours.send(child.GO)
+        packet, fds = _receive(ours)
+    return packet, fds
 
 
 def _receive(ours: "_socket.socket") -> "tuple[bytes, list[int]]":

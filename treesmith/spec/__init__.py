@@ -32,9 +32,8 @@ class Spec:
 
     __slots__ = (
         "binds", "boot", "capabilities", "chdir", "chroot", "command", "detach", "env", "ephemeral", "etckeeper",
-        "filtered", "hostname", "ignored", "limits", "link_journal", "name", "network", "no_suid", "notify", "ports",
-        "private_users", "quiet", "read_only",
-        "stop_signal", "tmpfs", "tty", "user",
+        "filtered", "from_checkpoint", "hostname", "ignored", "limits", "link_journal", "name", "network", "no_suid",
+        "notify", "ports", "private_users", "quiet", "read_only", "stop_signal", "tmpfs", "tty", "user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +55,7 @@ class Spec:
         self.ephemeral = False
         self.etckeeper = False  # what it changes in /etc is committed there at its end
         self.filtered = True  # system calls
+        self.from_checkpoint = False  # what is frozen in the tree goes on, as it was
         self.limits: Limits | None = None
         self.no_suid = False  # a bind would hand out to the host what is made setuid inside
         self.read_only = False
@@ -158,6 +158,25 @@ def inside(option: str, path: str) -> str:
     if not path.startswith("/") or ".." in path.split("/"):
         raise UsageError(f"{option} {path}: not a path of the tree", hint="it begins with / and has no .. in it")
     return path
+
+
+def restored(
+    defaults: "dict[str, Any]",
+    command: "tuple[str, ...]",
+    *,
+    name: str = "",
+    detach: bool = False,
+    quiet: bool = False,
+    **others: "Any",
+) -> Spec:
+    """What is frozen in the tree goes on, as it was launched. UsageError: other options were given."""
+    odd = "a command" if command else next((f"--{key.replace('_', '-')}" for key, value in others.items() if value), "")
+    if odd:
+        raise UsageError(f"--from-checkpoint and {odd} exclude each other", "it goes on as it was launched")
+    spec = Spec()
+    spec.from_checkpoint, spec.etckeeper = True, bool(defaults.get("etckeeper", False))
+    spec.name, spec.detach, spec.quiet, spec.tty = _container(name), detach, quiet, False
+    return spec
 
 
 def _confine(spec: Spec, add: "tuple[str, ...]", drop: "tuple[str, ...]") -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 VERSION = 1
 FILE = "tree.json"
 POINTS = "points"  # beside it, while something runs in the tree: see sandbox/point.py
+CHECKPOINT, CHECKPOINTING = "checkpoint", "checkpoint.new"  # what ran in it, frozen to disk, or about to be
 
 
 class Tree:

@@ -75,7 +75,7 @@ class Stage:
         and this no throwaway. BusyError if it can be neither; EndedError: with another stage it may be."""
         store = self._store
         try:
-            self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway)))
+            self._held.append(store.lock(tree.id, exclusive=not (tree.sealed or throwaway), frozen=True))
         except BusyError as error:
             if tree.sealed or throwaway:
                 raise
@@ -84,6 +84,10 @@ class Stage:
         source = store.read(tree.id)
         result = store.backend.fork(source, self.id, self.home, throwaway)
         self.layout, self.wrote, self.source = result.child, result.wrote, source.id
+        if not throwaway and os.path.lexists(f"{source.home}/{records.CHECKPOINT}"):
+            from treesmith.store import frozen
+
+            frozen.pass_on(source.home, self.home)
         if result.source is not None:
             # Before anybody may write to the copy: the source's record must no longer name what they share as its own.
             with store.writing():

@@ -172,10 +172,11 @@ class Store:
 
     # --- locks (see locks.py for their order) ---------------------------------------------------------------
 
-    def lock(self, id: str, exclusive: bool = False) -> locks.Lock:
+    def lock(self, id: str, exclusive: bool = False, frozen: bool = False) -> locks.Lock:
         """The tree's lock, at once or BusyError. NotFoundError if there is no such tree (any more).
 
-        What a killed holder ran in the tree is gone on return.
+        What a killed holder ran in the tree is gone on return. frozen: also while something is frozen to disk in it:
+        for that to go on, or who changes nothing in it.
         """
         home = f"{self.path}/trees/{id}"
         if is_id(id) and os.path.lexists(home):
@@ -197,6 +198,16 @@ class Store:
                         from treesmith.store.recovery import clear_points
 
                         clear_points(self, id)
+                    if (
+                        exclusive
+                        and not frozen
+                        and any(
+                            os.path.lexists(f"{home}/{name}") for name in (records.CHECKPOINT, records.CHECKPOINTING)
+                        )
+                    ):
+                        from treesmith.store.frozen import settle
+
+                        settle(home, self.name_of(id) or f"@{id}")
                     os.utime(lock.fileno())
                     return lock
             except BaseException:

@@ -146,6 +146,7 @@ _ALL = (
                metavar="yes|no", complete=("yes", "no")),
         Option("cap-add", "many", "Give the command one more capability.", metavar="NAME"),
         Option("cap-drop", "many", "Take a capability away, or all.", metavar="NAME|all"),
+        Option("from-checkpoint", "flag", "Go on with what was frozen to disk, as it was; see checkpoint."),
         Option("ephemeral", "flag", "Run on a throw-away copy."),
         Option("read-only", "flag", "Let nothing in the tree be written."),
         Option("tty", "flag", "Use a terminal, whatever stdin and stdout are."),
@@ -191,6 +192,11 @@ _ALL = (
     ),
     Verb("freeze", "Run", "containers", "Hold up everything in a container.", CONTAINER),
     Verb("thaw", "Run", "containers", "Let a frozen container go on.", CONTAINER),
+    Verb(
+        "checkpoint", "Run", "containers", "Freeze what runs in a container to disk, and end it.", CONTAINER,
+        more="It lies beside its tree, to which nobody else may write until `launch --from-checkpoint TREE` goes on "
+        "with it. Takes CRIU, and a kernel that it knows.",
+    ),
     Verb(
         "init", "Store", "init", "Make a store, and say what keeps it and why.",
         Option("backend", "text", "The backend to use, instead of the first that works.", metavar="NAME"), JSON,
@@ -244,7 +250,7 @@ _ALL = (
     ),
 )  # fmt: skip
 
-_NO_SERVICE = ("detach", "tty", "pipe", "name")
+_NO_SERVICE = ("detach", "tty", "pipe", "name", "from-checkpoint")
 
 
 def _unit() -> Verb:
