@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from offline import deb, node, python
-from offline.debian import ARCHITECTURE, Debian, debian, hello
+from offline.debian import ARCHITECTURE, Debian, debian, hello, packages
 from offline.server import Server, serve
 from workshop import Heard, Workshop
 
@@ -107,6 +107,18 @@ def test_what_came_out_after_the_release(alone: Workshop, driver: str) -> None:
         entries = alone.entries(tree).items()
         assert not [path for path, entry in entries if path.startswith(f"{folder}/") and entry.type != "directory"]
     assert alone.read(alone.build(alone.base(driver, 'include = ["hello"]')), "/etc/hello.conf") == "conf of 1.0\n"
+
+
+@pytest.mark.parametrize("driver", ["debootstrap", "mmdebstrap"])
+def test_a_port_with_what_it_has_alone(alone: Workshop, tmp_path: Path, driver: str) -> None:
+    ports = tmp_path / "debian-ports"
+    deb.repository(ports, packages(), "sid", ARCHITECTURE, alone.debian.key)
+    deb.repository(ports, [hello("1.6")], "unreleased", ARCHITECTURE, alone.debian.key)
+    text = alone.base(driver, 'include = ["hello"]\nupdates = true').read_text()
+    path = alone.write(text.replace('"bookworm"', '"sid"').replace(str(alone.debian.folder), str(ports)), "port")
+    tree = alone.build(path)
+    assert tree.steps[0]["made"]["packages"][f"hello:{ARCHITECTURE}"] == "1.6"
+    assert tree.steps[0]["made"]["suites"] == ["sid", "unreleased"] and tree.steps[0]["pinned"]
 
 
 def made_arch(shop: Workshop) -> str:

@@ -7,10 +7,21 @@ from typing import Any
 import pytest
 
 from treesmith import inventory, steps
-from treesmith.errors import NotFoundError, UsageError
+from treesmith.errors import Error, NotFoundError, UsageError
 from treesmith.linux import call
-from treesmith.steps import dnf
-from treesmith.steps.debian import KEYRING, Source, architecture, archive, host_mirror, host_sources, later, line
+from treesmith.recipe.grammar import ARCHITECTURES
+from treesmith.steps import Setting, Step, dnf, gather
+from treesmith.steps.debian import (
+    KEYRING,
+    Source,
+    absent,
+    architecture,
+    archive,
+    host_mirror,
+    host_sources,
+    later,
+    line,
+)
 from treesmith.steps.inputs import Inputs
 from treesmith.steps.lines import line_of
 from treesmith.steps.network import BUNDLE, outfit
@@ -74,7 +85,9 @@ def test_where_a_suite_is(tmp_path: Path) -> None:
     for suite, machine, mirror, keyring in (
         ("bookworm", "x86_64", "http://deb.debian.org/debian", "debian-archive-keyring"),
         ("sid", "riscv64", "http://deb.debian.org/debian", "debian-archive-keyring"),
+        ("sid", "loongarch64", "http://deb.debian.org/debian", "debian-archive-keyring"),
         ("sid", "m68k", "http://deb.debian.org/debian-ports", "debian-ports-archive-keyring"),
+        ("unreleased", "sh4", "http://deb.debian.org/debian-ports", "debian-ports-archive-keyring"),
         ("buster", "aarch64", "http://archive.debian.org/debian", "debian-archive-removed-keys"),
         ("jammy", "x86_64", "http://archive.ubuntu.com/ubuntu", "ubuntu-archive-keyring"),
         ("jammy", "aarch64", "http://ports.ubuntu.com/ubuntu-ports", "ubuntu-archive-keyring"),
@@ -96,7 +109,25 @@ def test_lines_of_sources() -> None:
 
 
 def test_debians_words_for_machines() -> None:
-    assert [architecture(machine) for machine in ("x86_64", "aarch64", "riscv64")] == ["amd64", "arm64", "riscv64"]
+    for machine, word in (
+        ("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", "armhf"), ("i686", "i386"), ("ppc64le", "ppc64el"),
+        ("riscv64", "riscv64"), ("loongarch64", "loong64"), ("parisc", "hppa"), ("ppc", "powerpc"), ("sh4", "sh4"),
+    ):  # fmt: skip
+        assert architecture(machine) == word and ARCHITECTURES[word] == ARCHITECTURES[machine] == machine
+
+
+def test_what_debian_is_not_there_for(tmp_path: Path) -> None:
+    assert "since trixie" in absent("bookworm", "riscv64") and not absent("trixie", "riscv64")
+    assert "since forky" in absent("trixie", "loongarch64") and not absent("sid", "loongarch64")
+    assert "port to hppa in sid alone" in absent("trixie", "parisc") and not absent("unreleased", "parisc")
+    assert not absent("bookworm", "x86_64") and not absent("jammy", "riscv64") and not absent("my-own", "riscv64")
+    (tmp_path / "x.toml").write_text('[[step]]\n[step.debootstrap]\nsuite = "bookworm"\n')
+    options = {"suite": "bookworm", "components": ("main",), "trust": True}
+    made = Step(1, "debootstrap", options, str(tmp_path / "x.toml"), str(tmp_path), network=True)
+    with pytest.raises(Error, match=r"no bookworm for riscv64\nDebian is there for riscv64 since trixie"):
+        gather(made, Setting("riscv64"))
+    elsewhere = made._replace(options={**options, "mirror": "http://x/debian"})
+    assert gather(elsewhere, Setting("riscv64")).facts["mirror.used"] == "http://x/debian"
 
 
 def test_what_a_network_step_takes_along(tmp_path: Path) -> None:
@@ -290,6 +321,8 @@ def test_what_came_out_later_lies_beside_the_release(tmp_path: Path) -> None:
         ("http://x/archive/debian-security/20250520T000000Z", "bookworm-security"),
     ]
     assert not places("http://x/debian", "sid")
+    for ports in ("http://x/debian-ports", "http://x/debian-ports/", "http://x/archive/debian-ports/20250520T000000Z"):
+        assert places(ports, "sid") == [(ports, "unreleased")] and not places(ports, "unreleased")
     (tmp_path / "dists/bookworm-security").mkdir(parents=True)
     assert places(f"file://{tmp_path}", "bookworm") == [(f"file://{tmp_path}", "bookworm-security")]
 

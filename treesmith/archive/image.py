@@ -32,6 +32,7 @@ _NAME = "org.opencontainers.image.ref.name"
 _PLATFORMS = {
     "x86_64": ("amd64", ("", "v1")), "aarch64": ("arm64", ("", "v8")), "armv7l": ("arm", ("v7", "", "v6", "v5")),
     "i686": ("386", ("",)), "ppc64le": ("ppc64le", ("",)), "riscv64": ("riscv64", ("",)), "s390x": ("s390x", ("",)),
+    "loongarch64": ("loong64", ("",)),
 }  # fmt: skip
 _NESTED = 4
 

@@ -19,12 +19,16 @@ TOP_KEYS = ("description", "arch", "from", "vars", "step", "launch")
 STEP_KEYS = ("name", "driver", "network", "env", "secrets")
 # The kernel's word for each machine, by every word that is used for it.
 ARCHITECTURES = {
-    **{word: word for word in ("x86_64", "aarch64", "armv7l", "i686", "ppc64le", "riscv64", "s390x")},
+    **{word: word for word in ("x86_64", "aarch64", "armv7l", "i686", "ppc64le", "riscv64", "s390x", "loongarch64")},
+    **{word: word for word in ("alpha", "m68k", "parisc", "ppc", "ppc64", "sh4", "sparc64")},
     "amd64": "x86_64",
     "arm64": "aarch64",
     "armhf": "armv7l",
     "i386": "i686",
     "ppc64el": "ppc64le",
+    "loong64": "loongarch64",
+    "hppa": "parisc",
+    "powerpc": "ppc",
 }
 SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 # EI_CLASS, EI_DATA and e_machine of elf(5).
 _HEADS = {
     "aarch64": (2, 1, 183), "alpha": (2, 1, 0x9026), "armv7l": (1, 1, 40), "i686": (1, 1, 3),
-    "loongarch64": (2, 1, 258), "m68k": (1, 2, 4), "ppc64": (2, 2, 21), "ppc64le": (2, 1, 21), "riscv64": (2, 1, 243),
-    "s390x": (2, 2, 22), "sparc64": (2, 2, 43), "x86_64": (2, 1, 62),
+    "loongarch64": (2, 1, 258), "m68k": (1, 2, 4), "parisc": (1, 2, 15), "ppc": (1, 2, 20), "ppc64": (2, 2, 21),
+    "ppc64le": (2, 1, 21), "riscv64": (2, 1, 243), "s390x": (2, 2, 22), "sh4": (1, 1, 42), "sparc64": (2, 2, 43),
+    "x86_64": (2, 1, 62),
 }  # fmt: skip
 _EXEC = 2
 _FOLDER = "/proc/sys/fs/binfmt_misc"

@@ -14,12 +14,16 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"  # whose keys every D
 
 _ARCHITECTURES = {
     "x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el",
-    "loongarch64": "loong64",
+    "loongarch64": "loong64", "parisc": "hppa", "ppc": "powerpc",
 }  # fmt: skip
 # Debian keeps these in an archive of their own, in sid only.
-_PORTS = ("alpha", "loongarch64", "m68k", "ppc64", "sparc64")
+_PORTS = ("alpha", "m68k", "parisc", "ppc", "ppc64", "sh4", "sparc64")
+_SID = ("sid", "unstable", "experimental", "unreleased")
 # No mirror has these any more; their keys are in a keyring of their own.
 _ARCHIVED = ("squeeze", "wheezy", "jessie", "stretch", "buster")
+# In none of Debian's releases before these, nor in its ports any more.
+_SINCE = {"riscv64": "trixie", "loongarch64": "forky"}
+_RELEASES = (*_ARCHIVED, "bullseye", "bookworm", "trixie", "forky")
 _UBUNTU = ["trusty", "xenial", "bionic", "focal", "jammy", "noble", "oracular", "plucky", "questing", "resolute"]
 
 
@@ -46,6 +50,16 @@ def archive(suite: str, machine: str) -> Archive:
     return Archive("http://deb.debian.org/debian", KEYRING, "debian-archive-keyring")
 
 
+def absent(suite: str, machine: str) -> str:
+    """Why the distribution has no such suite for a machine, or ""."""
+    if machine in _PORTS and suite not in (*_SID, *_UBUNTU):
+        return f"Debian has a port to {architecture(machine)} in sid alone"
+    since = _SINCE.get(machine, "")
+    if since and suite in _RELEASES[: _RELEASES.index(since)]:
+        return f"Debian is there for {architecture(machine)} since {since}"
+    return ""
+
+
 def architecture(machine: str) -> str:
     """Debian's word for the kernel's."""
     return _ARCHITECTURES.get(machine, machine)
@@ -53,6 +67,7 @@ def architecture(machine: str) -> str:
 
 # A mirror of Debian itself, or a snapshot of one.
 _BESIDE = re.compile(r"/debian(?=$|/[0-9]{8}T[0-9]{6}Z$)")
+_OF_PORTS = re.compile(r"/debian-ports($|/[0-9]{8}T[0-9]{6}Z$)")
 
 
 class Source(NamedTuple):
@@ -72,13 +87,16 @@ def host_mirror(suite: str, machine: str, etc: str = "/etc/apt") -> str:
 
 def later(mirror: str, suite: str) -> list[Source]:
     """Where lies what came out after a release. Debian keeps what is urgent in an archive beside its own, others in
-    their own; sid has no such suites, and of a folder only those count that it holds.
+    their own; sid has no such suites, but its ports what they need and Debian does not have. Of a folder only those
+    count that it holds.
     """
-    if suite in ("sid", "unstable", "experimental"):
-        return []
-    urgent = _BESIDE.sub("/debian-security", mirror.rstrip("/"))
-    security = f"{suite}/updates" if suite in _ARCHIVED else f"{suite}-security"
-    found = [Source(mirror, (f"{suite}-updates",)), Source(urgent, (security,))]
+    if suite in _SID:
+        is_ports = suite != "unreleased" and _OF_PORTS.search(mirror.rstrip("/"))
+        found = [Source(mirror, ("unreleased",))] if is_ports else []
+    else:
+        urgent = _BESIDE.sub("/debian-security", mirror.rstrip("/"))
+        security = f"{suite}/updates" if suite in _ARCHIVED else f"{suite}-security"
+        found = [Source(mirror, (f"{suite}-updates",)), Source(urgent, (security,))]
     return [
         source
         for source in found

@@ -16,7 +16,7 @@ from treesmith.archive.layer import Layer, Meta
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import apt, debs
 from treesmith.steps.archives import LOCKED, keep_links, shelf, unlocked
-from treesmith.steps.debian import Source, architecture, archive, host_mirror, later, line, release
+from treesmith.steps.debian import Source, absent, architecture, archive, host_mirror, later, line, release
 from treesmith.steps.inputs import Inputs, Setting, digest_of
 from treesmith.steps.programs import driver
 from treesmith.steps.room import Room
@@ -42,7 +42,9 @@ schema = Schema(
         ),
         "include": Option("strings", "further packages"),
         "components": Option("strings", "parts of the archive", ("main",)),
-        "updates": Option("bool", "also what came out after the release: its -updates and -security", False),
+        "updates": Option(
+            "bool", "also what came out after it, in -updates and -security; of a port in unreleased", False
+        ),
         "keyring": Option("source", "whose signatures are good, a file of gpg; else the distribution's"),
         "trust": Option("bool", "take the packages unsigned, or signed by anybody", False),
         "expired": Option("bool", "also lists of contents that are past their date, as a snapshot's are", False),
@@ -75,6 +77,8 @@ _REMOVED = (
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
+    if not step.lock and not step.text("mirror") and (why := absent(step.text("suite"), setting.arch)):
+        raise step.error(f"no {step.text('suite')} for {setting.arch}", "suite", why, "mirror = URL, if you know one")
     mirror = mirror_of(step, setting.arch)
     facts: dict[str, Value] = {"driver": " ".join(driver(step, schema)), "mirror.used": mirror}
     if not step.is_on("trust") and not (step.lock and _is_usual(step, setting.arch)):
