@@ -7,7 +7,7 @@ from workshop import Heard
 
 from treesmith.archive.read import read
 from treesmith.build import build
-from treesmith.compare.walk import walk
+from treesmith.compare.walk import Entry, walk
 from treesmith.errors import Error
 from treesmith.plan import Plan, Wish
 from treesmith.store import Store, Tree
@@ -32,9 +32,9 @@ class Shop:
         path.write_text(f"[[step]]\n{self.step}[step.{self.kind}]\npackages = [{packages}]\n{lines}{more}")
         return path
 
-    def build(self, path: Path) -> Tree:
+    def build(self, path: Path, locked: str | None = None) -> Tree:
         self.heard = Heard()
-        tree, self.plan = build(self.store, str(path), self.heard, wish=Wish(replace=True))
+        tree, self.plan = build(self.store, str(path), self.heard, wish=Wish(replace=True), locked=locked)
         return tree
 
     def fails(self, path: Path) -> Error:
@@ -49,10 +49,13 @@ class Shop:
 
     def look(self, tree: Tree) -> dict[str, str]:
         """Path -> type."""
+        return {entry.path: entry.type for entry in self.all_of(tree, content=False)}
+
+    def all_of(self, tree: Tree, content: bool = True) -> list[Entry]:
         view = self.store.backend.open(tree, "ro")
         root = view.mount()
         try:
-            return {entry.path: entry.type for entry in walk(root, content=False)}
+            return list(walk(root, content=content))
         finally:
             os.close(root)
             view.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from offline.debian import Debian, debian
-from workshop import Workshop
+from workshop import Elsewhere, Workshop
 
 from treesmith.errors import Error
 from treesmith.store import create_store
@@ -40,15 +40,20 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(kept: Path, tmp_path: Path, repository: Debian) -> Workshop:
     shop = Workshop(create_store(str(kept)), tmp_path / "recipes", repository)
-    role = shop.folder / "play/roles/greeter"
+    play(shop.folder)
+    return shop
+
+
+def play(folder: Path) -> None:
+    """The playbook, in a recipe's folder."""
+    role = folder / "play/roles/greeter"
     for name, text in (
         ("tasks/main.yml", TASKS),
         ("templates/greeting.j2", "hello {{ whom }} of {{ ansible_system }}\n"),
     ):
         (role / name).parent.mkdir(parents=True)
         (role / name).write_text(text)
-    (shop.folder / "play/site.yml").write_text(PLAY)
-    return shop
+    (folder / "play/site.yml").write_text(PLAY)
 
 
 BEFORE = '[[step]]\napt = ["python3-venv"]\n[[step]]\nnetwork = false\n'
@@ -70,6 +75,21 @@ def test_a_playbook(shop: Workshop) -> None:
     only = STEP.replace("vars", 'tags = ["late"], vars')
     tree = shop.make(only)
     assert shop.verbs() == ["keep", "make"] and "etc/greeting" not in shop.entries(tree)
+
+
+def test_locked(tmp_path: Path, repository: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
+    both = Elsewhere(tmp_path, repository)
+    play(both.here.folder)
+    both.here.base()
+    path = both.here.write(f'from = "./base-auto.toml"\n{STEP}', "app")
+    both.here.build(path)
+    both.lock(path)
+    assert both.here.read(both.twice(path), "/etc/greeting") == "hello me of Linux\n"
+    path.write_text(path.read_text().replace("network = false\n", ""))
+    both.here.build(path)
+    with pytest.raises(Error, match=r"ansible cannot be locked\na playbook may fetch anything"):
+        both.lock(path)
 
 
 def test_what_cannot_be_played(shop: Workshop) -> None:

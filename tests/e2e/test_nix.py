@@ -1,12 +1,17 @@
 """nix into an empty root and into a tree, without a network; and all that can go wrong. Its builders are the host's."""
 
+import json
 import shutil
+import time
 from pathlib import Path
 
 import filesystems
 import pytest
 from shop import Shop
 
+from treesmith.build import lock
+from treesmith.compare import differences
+from treesmith.errors import Error
 from treesmith.store import create_store
 
 EXPRESSION = """
@@ -60,6 +65,32 @@ def test_a_closure_and_more_into_it(shop: Shop) -> None:
     (shop.folder / "pkgs/default.nix").write_text(EXPRESSION.replace("hello from nix", "hello again"))
     shop.build(shop.folder / "base.toml")
     assert "hello again" in shop.heard.lines and "hello from nix" not in shop.heard.lines
+
+
+def test_locked(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
+    more = '\n[[step]]\nnix = { packages = ["other"], file = "pkgs" }\n' + SAYS
+    path = shop.write('"hello"', more=more)
+    made = shop.build(path).steps[0]["made"]
+    assert set(made["closure"]) > {made["profile"]} and made["closure"][made["profile"]].startswith("sha256:")
+    locked = path.with_suffix(".lock")
+    locked.write_text(lock(shop.store, str(path)))
+    found = []
+    for backend in ("overlay", "copy"):
+        shop.store = create_store(str(tmp_path / backend), backend)
+        tree = shop.build(path, locked="")
+        assert tree.steps[0]["made"] == made and "hello from nix" in shop.heard.lines
+        found.append(shop.all_of(tree))
+        time.sleep(1.1)
+    assert not [str(difference) for difference in differences(*found)]
+    # Another builder than this machine's would make something else of it.
+    said = json.loads(locked.read_text())
+    (hello,) = (name for name in made["closure"] if name.endswith("-hello-1.0"))
+    said["steps"][0]["made"]["closure"][hello] = "sha256:0"
+    locked.write_text(json.dumps(said))
+    shop.store = create_store(str(tmp_path / "other"), "overlay")
+    with pytest.raises(Error, match=f"it made something else than what was locked\n{hello}"):
+        shop.build(path, locked="")
 
 
 @pytest.mark.parametrize(

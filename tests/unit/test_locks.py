@@ -28,9 +28,10 @@ from treesmith.inventory import (
 )
 from treesmith.plan.lock import check, fitted, locked, parse, text
 from treesmith.recipe import Recipe
-from treesmith.steps import Inputs, Setting, Step
+from treesmith.steps import Inputs, Setting, Step, loose
 from treesmith.steps.debs import called, listed
 from treesmith.steps.settle import settle
+from treesmith.steps.step import Lock
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -99,6 +100,11 @@ def test_what_no_lock_holds() -> None:
     ):
         with pytest.raises(Error, match=why):
             text(held := locked(one, [made], 1), gathered(held), 1)
+    for kind, why in (("nix", "contents of its closure are not known"), ("ansible", "a playbook may fetch anything")):
+        (recipe,) = chain(kind)
+        assert why in loose(recipe.steps[0]._replace(lock=Lock(1, {}), network=True))
+    assert not loose(recipe.steps[0]._replace(lock=Lock(1, {}), network=False))
+    assert not loose(chain("nix")[0].steps[0]._replace(lock=Lock(1, {"closure": {"a": "sha256:x"}}), network=True))
     (recipe,) = chain("run", command="true")
     held = locked([recipe._replace(steps=(recipe.steps[0]._replace(network=True),))], [{}], 1)
     with pytest.raises(Error, match=r"app: step 1: run cannot be locked\nit has a network"):

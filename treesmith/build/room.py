@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
-from treesmith import etckeeper
+from treesmith import etckeeper, steps
 from treesmith.build.report import Report
 from treesmith.errors import Error, NotFoundError
 from treesmith.run import hosted, run
@@ -46,7 +46,7 @@ class Workroom:
         self.made = made
         self._store, self._step, self._secrets = store, step, secrets
         self._log, self._report, self._opened = log, report, opened
-        fetches = step.network and not step.lock
+        fetches = step.network and (not step.lock or steps.kind(step.kind).schema.checked)
         self._network = "host" if fetches else "none"
         taken = outfit(caller if fetches else {})
         self._env = {**_ENV, **taken.env, **(environment(step.lock.epoch) if step.lock else {})}

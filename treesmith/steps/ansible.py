@@ -74,6 +74,12 @@ def _version(step: Step) -> str:
     return f"{said[1] if said else digest_of(core[0])[:16]} {digest_of(connection[0])[:16]}"
 
 
+def loose(step: Step) -> str:
+    if step.network:
+        return "a playbook may fetch anything, and says of nothing what it was; with network = false it can be locked"
+    return ""
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     folder, name = os.path.split(host_path(step, "playbook"))
     own = os.path.join(room.cache(f"ansible-{step.recipe_digest}"), "step")

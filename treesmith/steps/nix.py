@@ -4,16 +4,22 @@ The host's nix evaluates and builds in a store of the recipe's own, outside the 
 what others find. The closure of the profile is copied into the tree then, where a launch finds it by
 /nix/var/nix/profiles/default. Substitutes are taken only if a key signed them that nix.conf(5) has by itself:
 cache.nixos.org's.
+
+A lock has the closure's paths with the hashes of their contents. A locked step fetches and builds as ever, and fails if
+one is another.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from treesmith.archive.layer import Layer, Meta
 from treesmith.archive.read import read_below
+from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps.inputs import Inputs, Setting, file_facts, host_path
 from treesmith.steps.network import outfit
+from treesmith.steps.nix_database import settle
 from treesmith.steps.programs import driver
 from treesmith.steps.room import PASSING, Room
 from treesmith.steps.schema import Option, Schema, Value
@@ -26,6 +32,7 @@ schema = Schema(
     network=True,
     drivers=("nix",),
     bootstraps="also",
+    checked=True,
     options={
         "packages": Option("strings", "attributes of the expression", required=True),
         "file": Option("file", "the expression: a file, or a folder with a default.nix", required=True),
@@ -47,7 +54,8 @@ fi
 nix-env --profile /{_PROFILES}/default --file "$file" --install --attr "$@"
 nix copy --no-check-sigs --to /target /{_PROFILES}/default
 readlink -f /{_PROFILES}/default >{_LISTED}/profile
-nix-store --query --requisites /{_PROFILES}/default >{_LISTED}/closure
+nix-store --query --requisites /{_PROFILES}/default | sort >{_LISTED}/closure
+xargs nix-store --query --hash <{_LISTED}/closure >{_LISTED}/hashes
 """
 _PATH = f'export PATH="/{_PROFILES}/default/bin:$PATH"\n'
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*", re.ASCII)
@@ -65,6 +73,11 @@ def inputs(step: Step, setting: Setting) -> Inputs:
     return Inputs(facts, pinned=not step.network)
 
 
+def loose(step: Step) -> str:
+    assert step.lock
+    return "" if step.lock.made.get("closure") else "the contents of its closure are not known"
+
+
 def run(step: Step, room: Room) -> dict[str, Any]:
     name, version = driver(step, schema)
     cache = room.cache(f"nix-{step.recipe_digest}")
@@ -76,10 +89,24 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     room.say(f"{name} {version}: {' '.join(step.texts('packages'))} of {step.text('file')}")
     argv = ["/bin/sh", "-e", "-c", _INSTALL, "sh", _HERE, *step.texts("packages")]
     room.outside(argv, env=env, binds=binds, files=files, what="nix-env --install")
-    profile, closure = (read_below(cache, f"treesmith/{name}").decode().strip() for name in ("profile", "closure"))
+    said = (read_below(cache, f"treesmith/{name}").decode().split() for name in ("profile", "closure", "hashes"))
+    (profile,), paths, hashes = said
+    closure = dict(zip(paths, hashes, strict=True))
+    if step.lock:
+        _check(closure, step.lock.made["closure"])
     with room.root() as root:
         _furnish(root, profile)
-    return {"driver": f"{name} {version}", "profile": profile, "packages": packages(closure)}
+        if step.lock:
+            settle(root, step.lock.epoch)
+    return {"driver": f"{name} {version}", "profile": profile, "packages": packages("\n".join(paths)), "closure": closure}
+
+
+def _check(made: Mapping[str, str], locked: Mapping[str, str]) -> None:
+    """Error: a path has other contents, is missing, or should not be there."""
+    other = sorted(path for path in {*made, *locked} if made.get(path) != locked.get(path))
+    if other:
+        more = [f"and {len(other) - 3} more"] if len(other) > 3 else []
+        raise Error("it made something else than what was locked", "\n".join([*other[:3], *more]))
 
 
 def _configuration(step: Step, room: Room) -> str:

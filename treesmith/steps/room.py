@@ -15,7 +15,7 @@ class Room(Protocol):
     """One step's. Its env, network and secrets are applied by the room to every program it starts.
 
     With a network, what `network.outfit` says comes along: the proxies and certificates of treesmith's caller.
-    Of a locked step they have no network, and what `settle.environment` says.
+    Of a locked step they have no network, unless its kind checks what came of it, and what `settle.environment` says.
     Programs' stdout and stderr go to the step's log. /run is a tmpfs for them all. A program that does not end with 0
     is an Error with its last lines.
     """

@@ -86,3 +86,4 @@ class Schema(NamedTuple):
     interpolated: bool = True  # whether {var} means something in its options
     revision: int = 1  # in the key: raised when run() begins to make something else of the same options
     one_of: tuple[str, ...] = ()  # exactly one of these options must be given
+    checked: bool = False  # run() holds all that it makes of a lock to it, and so may have a network for that too
