@@ -81,6 +81,14 @@ def test_a_name_version_or_suite_and_which_packages(shop: Workshop) -> None:
     assert {name.partition(":")[0] for name in made["built"]} == {"greet", "greet-doc"}
 
 
+def test_among_sources_that_have_packages_alone(tmp_path: Path, repository: Debian) -> None:
+    shop = Workshop(create_store(str(tmp_path / "store"), "overlay"), tmp_path / "recipes", debian())
+    more = f'[[step]]\n[step.apt]\npackages = []\nmirror = "{repository.folder}"\nsuite = "bookworm"\n'
+    tree = shop.make(f'{more}keyring = "{repository.keyring}"\n{STEP}{RUN}')
+    assert shop.read(tree, "/said").startswith("hello from package\n")
+    assert "deb-src" not in shop.read(tree, "/etc/apt/sources.list") and tree.steps[-2]["pinned"]
+
+
 @pytest.mark.parametrize("what", ["greet_1.2-1.dsc", "greet-1.2"])
 def test_of_a_file(shop: Workshop, what: str) -> None:
     source.source(shop.folder)

@@ -549,6 +549,8 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "package", {"file": "app", "suffix": "+a", "keyring": "ring.gpg"}, "keyring is of a .dsc, and none"
     yield "package", {"file": "app", "suffix": "+a"}, "app is neither a .dsc nor a folder with debian/control"
     yield "package", {"file": "src/app.orig.tar", "suffix": "+a"}, "is neither a .dsc nor a folder"
+    (folder / "app.src.rpm").touch()
+    yield "package", {"file": "app.src.rpm", "suffix": "+a"}, "is rpm's, and source packages are built for dpkg alone"
     yield "package", {"source": "app", "suffix": "+a", "patches": ("out-file",)}, "leaves the recipe's folder"
     for listed in ("", " 00 1 ../app.tar", " 00 1 /etc/passwd", " 00 1 .hidden"):
         name = f"d{abs(hash(listed))}.dsc"

@@ -51,6 +51,7 @@ schema = Schema(
     one_of=("source", "file"),
 )
 
+_ELSE = "make = { source = ARCHIVE, package = true } builds and packs a source for rpm"
 _TOOLS = ("build-essential", "fakeroot")
 _HOME = "/build"
 _SOURCE = f"{_HOME}/source"
@@ -114,8 +115,9 @@ def _files(step: Step) -> list[str]:
             except Error as error:
                 raise step.error(f"{name}: {error.brief}", "file", error.details) from None
     if not os.path.isfile(f"{path}/debian/control"):
-        hint = "of rpm's, a make step can build the source" if name.endswith(".src.rpm") else ""
-        raise step.error(f"{name} is neither a .dsc nor a folder with debian/control", "file", hint=hint)
+        if name.endswith(".rpm"):
+            raise step.error(f"{name} is rpm's, and source packages are built for dpkg alone", "file", hint=_ELSE)
+        raise step.error(f"{name} is neither a .dsc nor a folder with debian/control", "file")
     lay.check(step, "file", path)
     return [name]
 
@@ -135,7 +137,7 @@ def run(step: Step, room: Room) -> dict[str, Any]:
     with room.root() as root:
         before = inventory.debian(root)
     if not before:
-        raise Error("the tree has no dpkg", "package builds source packages of Debian's family")
+        raise Error("the tree has no dpkg", "source packages are built for dpkg alone", _ELSE)
     if not step.lock:
         with apt.folder(room) as own:
             return _rebuild(step, room, _Place(own, apt.binds(apt.folders(room)), ""), before)
