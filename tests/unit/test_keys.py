@@ -549,6 +549,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "package", {"file": "app", "suffix": "+a", "keyring": "ring.gpg"}, "keyring is of a .dsc, and none"
     yield "package", {"file": "app", "suffix": "+a"}, "app is neither a .dsc nor a folder with debian/control"
     yield "package", {"file": "src/app.orig.tar", "suffix": "+a"}, "is neither a .dsc nor a folder"
+    yield "package", {"source": "app", "suffix": "+a", "jobs": -1}, "jobs cannot be negative"
     (folder / "app.src.rpm").touch()
     yield "package", {"file": "app.src.rpm", "suffix": "+a"}, "is rpm's, and source packages are built for dpkg alone"
     yield "package", {"source": "app", "suffix": "+a", "patches": ("out-file",)}, "leaves the recipe's folder"

@@ -89,6 +89,8 @@ def inputs(step: Step, setting: Setting) -> Inputs:
             raise step.error(f"{wrong!r} is no word for it", option)
     if "suffix" in step.options and not _SUFFIX.fullmatch(step.text("suffix")):
         raise step.error(f"{step.text('suffix')!r} can be in no version", "suffix")
+    if step.integer("jobs") < 0:
+        raise step.error("jobs cannot be negative", "jobs")
     facts: dict[str, Value] = {}
     for option in ("sha256", "keyring"):
         if step.text(option) and not step.text("file").endswith(".dsc"):
