@@ -98,7 +98,8 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         _furnish(root, profile)
         if step.lock:
             settle(root, step.lock.epoch)
-    return {"driver": f"{name} {version}", "profile": profile, "packages": packages("\n".join(paths)), "closure": closure}
+    named = packages("\n".join(paths))
+    return {"driver": f"{name} {version}", "profile": profile, "packages": named, "closure": closure}
 
 
 def _check(made: Mapping[str, str], locked: Mapping[str, str]) -> None:
