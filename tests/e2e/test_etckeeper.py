@@ -5,13 +5,16 @@ import json
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
+import roots
 from command import Command, environment, on
 from offline.debian import Debian, debian
 from offline.etckeeper import etckeeper
+from plain import Plain
 from workshop import Elsewhere, Workshop
 
 from treesmith.errors import Error
@@ -217,3 +220,19 @@ def test_a_commit_that_does_not_end(shop: Workshop, treesmith: Command, box: Tre
     treesmith("launch", "-q", "box", "--", "mv", "/etc/slow", "/etc/fast")
     assert messages(shop, box)[1:] == ["mv /etc/slow /etc/fast"]
     assert "etc/.git/index.lock" not in shop.entries(box, "etc/.git/")
+
+
+def test_without_root(plain_user: Plain, tools: bytes, tmp_path: Path) -> None:
+    me = plain_user
+    root = roots.busybox(tmp_path / "root")
+    for name in ("lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    with tarfile.open(me.home / "base.tar", "w") as archive:
+        archive.add(root, ".")
+    (me.home / "tools.tar").write_bytes(tools)
+    (me.home / "app.toml").write_text(f'[[step]]\ntar = {{ file = "base.tar" }}\n{BEGIN}')
+    me.run("build", "-q", str(me.home / "app.toml"))
+    me.run("snapshot", "-q", "app", "box")
+    assert me.run("launch", "-q", "box", "--", "touch", "/etc/x").stderr == ""
+    commits = json.loads(me.run("history", "--etc", "--json", "box").stdout)["commits"]
+    assert [one["message"] for one in commits] == ["touch /etc/x", "app: step 3: etckeeper"]

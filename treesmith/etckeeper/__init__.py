@@ -23,7 +23,7 @@ if [ "$(git log --format=%s 2>&1)" = "Initial commit" ]; then git update-ref -d 
 _COMMIT = f"""{NEEDED}
 [ -d .git ] || {{ echo "the tree has no /etc/.git"; exit 1; }}
 how=$1 message=$2 more= collect=670
-find .git -type f -name '*.lock' -delete
+find .git -type f -name '*.lock' -exec rm -f {{}} +
 if [ $how != launch ]; then
     collect=0
     began=$(git rev-list --max-count=1 --author='^{NAME} <' HEAD 2>/dev/null || :)
