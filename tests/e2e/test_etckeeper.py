@@ -60,7 +60,6 @@ def git(treesmith: Command, tree: str, *words: str) -> str:
     return treesmith("launch", "-q", "--ephemeral", tree, "--", "git", "-C", "/etc", *words).stdout
 
 
-LAID = {"?? hosts", "?? localtime"}  # over the tree's, by each launch
 STEPS = """
 [[step]]
 apt = ["hello"]
@@ -80,7 +79,7 @@ def test_each_step_is_one_commit(shop: Workshop, treesmith: Command) -> None:
     tree = shop.make(BEGIN + STEPS, "app")
     assert messages(shop, tree) == ["app: step 2: etckeeper", "app: step 3: apt", "app: step 5: run (both)"]
     assert {commit.author for commit in log(shop.store, tree)} == {"treesmith"}
-    assert set(git(treesmith, "app", "status", "--porcelain").splitlines()) == LAID
+    assert not git(treesmith, "app", "status", "--porcelain")
     assert "hello.conf" in git(treesmith, "app", "show", "--stat", "HEAD~1")
     assert git(treesmith, "app", "log", "-1", "--format=%b").split() == ["mine", "keys"]
     assert not git(treesmith, "app", "fsck", "--unreachable", "--no-reflogs")
@@ -148,15 +147,14 @@ def test_launches(shop: Workshop, treesmith: Command, box: Tree) -> None:
     treesmith("launch", "-q", "--ephemeral", "box", "--", "touch", "/etc/nothing")
     treesmith("launch", "-q", "--detach", "box", "--", "touch", "/etc/away")
     treesmith("wait", "box")
-    whole = made = messages(shop, box)
+    made = messages(shop, box)
     assert made[:3] == ["app: step 2: etckeeper", "sh -c echo a >/etc/a; exit 3", "by hand"]
-    made = made[:3] + made[4:]  # its commit had what a launch lays over the tree's /etc, and ours has not
     assert made[3].startswith("sh -c chmod 600 /etc/a #xxx") and len(made[3]) == 102
     assert made[4:] == ["touch /etc/away"]
     lines = treesmith("history", "--etc", "box").stdout.splitlines()
     assert lines[0].split() == ["COMMIT", "WHEN", "BY", "WHAT"] and lines[1].endswith("treesmith  touch /etc/away")
     answer = json.loads(treesmith("history", "--etc", "--json", "box").stdout)
-    assert [one["message"] for one in reversed(answer["commits"])] == whole
+    assert [one["message"] for one in reversed(answer["commits"])] == made
     treesmith("launch", "-q", "--detach", "box", "--", "sleep", "1000")
     assert "treesmith enter box -- git" in treesmith("history", "--etc", "box", status=1).stderr
     treesmith("stop", "box")

@@ -15,6 +15,8 @@ for program in git etckeeper; do
 done
 cd /etc
 """
+# A launch lays them over the tree's: what commits meanwhile must not take them for its own. Here they are the tree's.
+_LAID = "hosts localtime resolv.conf"
 _INIT = f"""{NEEDED}
 etckeeper init
 [ -d .git ] || {{ echo "etckeeper.conf of the tree does not say VCS=git"; exit 1; }}
@@ -33,6 +35,10 @@ if [ $how != launch ]; then
     fi
 fi
 git update-index -q --refresh >/dev/null || :
+for name in {_LAID}; do
+    grep -qsx "/$name" .git/info/exclude || {{ mkdir -p .git/info; echo "/$name" >>.git/info/exclude; }}
+    [ ! -e $name ] && [ ! -L $name ] || git add --force $name
+done
 etckeeper pre-commit
 git add --all .
 if [ $how = first ] || ! git diff --cached --quiet; then
