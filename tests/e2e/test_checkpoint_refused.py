@@ -60,6 +60,8 @@ def test_nothing_is_frozen(trees: Trees, tree: str) -> None:
         (("--network", "host"), "it is on a network: host"),
         (("--private-users", "no"), "its ids are the host's"),
         (("--cap-add", "SYS_ADMIN"), "it may mount"),
+        (("--pids", "20"), "it has limits"),
+        (("--boot",), "it is a whole system"),
     ],
 )
 def test_what_is_tied_to_the_host_or_the_moment(trees: Trees, tree: str, words: tuple[str, ...], why: str) -> None:

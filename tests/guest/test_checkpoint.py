@@ -196,6 +196,20 @@ def test_it_goes_on_in_a_copy_and_elsewhere(trees: Trees, counter: str, tmp_path
 
 
 @overlay
+def test_nothing_is_committed_of_what_goes_on(trees: Trees) -> None:
+    """At an end that is none. Here the commit fails, which is said: there is no etckeeper."""
+    name = trees.fresh()
+    trees.store.update(trees.store.find(name), launch={"etckeeper": True})
+    start(trees, name, name, "--", "sh", "-c", "until test -e /stop; do sleep 0.1; done")
+    freeze(trees, name)
+    assert "is not committed" not in trees.run("logs", name).stdout
+    go_on(trees, name)
+    trees.run("enter", name, "--", "touch", "/stop")
+    assert trees.run("wait", name).stdout == "0\n"
+    assert "is not committed" in trees.run("logs", name).stdout
+
+
+@overlay
 def test_it_gets_no_further_than_before(trees: Trees) -> None:
     name = trees.fresh()
     bounds = ("--user", "me", "--cap-drop", "SETUID", "--read-only", "--setenv", "SOME=thing", "--hostname", "bounded")

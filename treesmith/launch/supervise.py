@@ -143,7 +143,7 @@ def _run(store: "Store", tree: "Tree", spec: "Spec", claim: _Claim, caller: "Cal
         while machine and machine.goes_on:
             claim.record.again()
             status = _once(store, tree, spec, claim, machine, host, caller)
-        if spec.etckeeper and not claim.stage:
+        if spec.etckeeper and not claim.stage and not os.path.lexists(f"{claim.home}/{records.CHECKPOINT}"):
             from treesmith.launch import etc  # only those who have it wait for it
 
             etc.commit(store, claim, tree.title, spec)
