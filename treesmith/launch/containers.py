@@ -103,15 +103,18 @@ def _bound(sandbox: "Sandbox") -> str:
     return "it has limits" if sandbox.limits else ""
 
 
+_ENDING = 1000  # ms: the root is ours, and who had it before lets go of its record last
+
+
 def reserve(id: str, name: str, tree: str, store: str, command: "tuple[str, ...]", stop: int) -> Record:
     """Take the name, before anything is started. BusyError: another container of this store has it."""
     private_folder(RUN)
     turn = os.open(RUN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        if any(one["name"] == name for one in running(store)):
+        if any(one["name"] == name and one["id"] != id for one in running(store)):
             raise BusyError(f"a container is called {name} already", hint="--name ANOTHER")
-        lock = locks.attempt(f"{RUN}/{id}", exclusive=True)
+        lock = locks.attempt(f"{RUN}/{id}", exclusive=True, patience=_ENDING)
         if not lock:
             raise BusyError(f"{name} is being started by somebody else")
         fields = {

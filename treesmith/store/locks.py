@@ -21,7 +21,8 @@ import fcntl
 import os
 import time
 
-_PATIENCE = 10  # ms: whoever only looks whether a lock is free holds it for some microseconds
+# ms: whoever only looks whether a lock is free holds it for some microseconds, if it is not held up itself meanwhile
+_PATIENCE = 100
 
 
 class Lock:
