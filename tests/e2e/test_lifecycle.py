@@ -12,6 +12,9 @@ import leaks
 import pytest
 from launching import PATIENCE, Trees, wait_for
 
+from treesmith.launch import containers
+from treesmith.store import locks
+
 
 def up(trees: Trees, name: str, script: str, *options: str, tree: str = "base") -> subprocess.Popen[bytes]:
     """A container whose script has begun."""
@@ -230,3 +233,18 @@ def test_a_snapshot_of_what_runs(trees: Trees, tree: str) -> None:
         assert trees.run("stop", tree).returncode == 0
         assert process.wait(PATIENCE) == 143
     assert trees.run("rm", "copied").returncode == 0
+
+
+def test_who_ran_in_it_before_takes_a_moment_to_go(trees: Trees, tree: str) -> None:
+    """The tree is let go of first, the record last: whoever comes between the two waits."""
+    id = trees.store.find(tree).id
+    record = {"version": containers.VERSION, "id": id, "name": tree, "store": trees.store.path, "started": 0}
+    assert not trees.run("launch", "-q", tree, "--", "true").returncode
+    lock = locks.attempt(f"{containers.RUN}/{id}", exclusive=True)
+    assert lock
+    os.write(lock.fileno(), json.dumps(record).encode())
+    with trees.start("launch", "-q", tree, "--", "true") as process:
+        time.sleep(0.3)
+        assert process.poll() is None
+        lock.remove()
+        assert process.wait(PATIENCE) == 0
