@@ -92,6 +92,21 @@ def fakeroot() -> deb.Package:
     return package
 
 
+def rpm_build() -> deb.Package:
+    """rpm and rpmbuild with what they read and call; busybox stands in for the small programs."""
+    folders = [Path("/usr/lib/rpm"), Path("/usr/lib/file")]
+    package = lend("rpm-build", ["/usr/bin/rpm", "/usr/bin/rpmbuild"], folders)
+    names = "awk chmod comm cut diff find grep gzip install mktemp mv sed sort tar tr uniq wc xargs"
+    package.links |= {f"usr/bin/{name}": "busybox" for name in names.split()}
+    package.links["usr/share/misc/magic.mgc"] = "../../lib/file/magic.mgc"
+    package.add("etc/rpm/macros", "%__os_install_post %{nil}\n")  # it strips, and busybox has another xargs
+    return package
+
+
+def createrepo() -> deb.Package:
+    return lend("createrepo_c", ["/usr/bin/createrepo_c"])
+
+
 def _perl_folders() -> list[Path]:
     own = [MULTIARCH / name for name in ("perl", "perl-base", "perl5")]
     folders = [Path("/usr/share/perl"), Path("/usr/share/perl5"), Path("/etc/perl"), *own]

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from offline import deb
 from offline.deb import Key
 from offline.debian import CACHE
 
-_HEAD = "Version: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n"
-_EMPTY = "%description\nx\n"
-_NOARCH = "BuildArch: noarch\n"
+HEAD = "Version: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n"
+EMPTY = "%description\nx\n"
+NOARCH = "BuildArch: noarch\n"
 SPECS: Mapping[str, str] = {
-    "filesystem": f"""{_HEAD}{_EMPTY}%install
+    "filesystem": f"""{HEAD}{EMPTY}%install
 mkdir -p %{{buildroot}}/{{dev,proc,sys,run,tmp,root,var/{{lib,tmp,log}},etc,usr/{{bin,sbin,lib,lib64,share}}}}
 for d in bin sbin lib lib64; do ln -s usr/$d %{{buildroot}}/$d; done
 %files
@@ -41,8 +41,8 @@ for d in bin sbin lib lib64; do ln -s usr/$d %{{buildroot}}/$d; done
 /lib
 /lib64
 """,
-    "setup": f"""{_HEAD}{_NOARCH}Requires: filesystem
-{_EMPTY}%install
+    "setup": f"""{HEAD}{NOARCH}Requires: filesystem
+{EMPTY}%install
 mkdir -p %{{buildroot}}/etc
 printf 'root:x:0:0::/root:/bin/sh\\ndaemon:x:2:2::/:/bin/false\\n' >%{{buildroot}}/etc/passwd
 printf 'root:x:0:\\nmail:x:12:\\n' >%{{buildroot}}/etc/group
@@ -50,18 +50,18 @@ printf 'root:x:0:\\nmail:x:12:\\n' >%{{buildroot}}/etc/group
 /etc/passwd
 /etc/group
 """,
-    "busybox": f"""{_HEAD}Requires: setup
+    "busybox": f"""{HEAD}Requires: setup
 Provides: /bin/sh /usr/bin/sh
-{_EMPTY}%install
+{EMPTY}%install
 mkdir -p %{{buildroot}}/usr/bin
 cp /bin/busybox %{{buildroot}}/usr/bin/busybox
 for a in sh ls cat echo mkdir rm cp id uname env touch dd true; do ln -s busybox %{{buildroot}}/usr/bin/$a; done
 %files
 /usr/bin/*
 """,
-    "fedora-release": f"""{_HEAD}{_NOARCH}Requires: filesystem
+    "fedora-release": f"""{HEAD}{NOARCH}Requires: filesystem
 Provides: system-release = 40, system-release(releasever) = 40
-{_EMPTY}%install
+{EMPTY}%install
 mkdir -p %{{buildroot}}/usr/lib %{{buildroot}}/etc
 printf 'NAME="Fedora Linux"\\nID=fedora\\nVERSION_ID=40\\n' >%{{buildroot}}/usr/lib/os-release
 ln -s ../usr/lib/os-release %{{buildroot}}/etc/os-release
@@ -69,9 +69,9 @@ ln -s ../usr/lib/os-release %{{buildroot}}/etc/os-release
 /usr/lib/os-release
 /etc/os-release
 """,
-    "hello": f"""{_HEAD}{_NOARCH}Requires: busybox fedora-release
+    "hello": f"""{HEAD}{NOARCH}Requires: busybox fedora-release
 Requires(post): /bin/sh
-{_EMPTY}%install
+{EMPTY}%install
 mkdir -p %{{buildroot}}/usr/bin %{{buildroot}}/etc
 printf '#!/bin/sh\\necho hello from $(cat /etc/hello.conf)\\n' >%{{buildroot}}/usr/bin/hello
 echo conf >%{{buildroot}}/etc/hello.conf
@@ -81,11 +81,11 @@ echo "post $1" >/var/lib/hello.post
 %attr(755,root,root) /usr/bin/hello
 %config(noreplace) /etc/hello.conf
 """,
-    "badpost": f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%post\necho from post >&2\nexit 3\n%files\n",
-    "badpre": f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%pre\necho from pre >&2\nexit 4\n%files\n",
-    "unmet": f"{_HEAD}{_NOARCH}Requires: libnothere.so.9\n{_EMPTY}%files\n",
-    "conflict": f"""{_HEAD}{_NOARCH}Requires: hello
-{_EMPTY}%install
+    "badpost": f"{HEAD}{NOARCH}Requires: busybox\n{EMPTY}%post\necho from post >&2\nexit 3\n%files\n",
+    "badpre": f"{HEAD}{NOARCH}Requires: busybox\n{EMPTY}%pre\necho from pre >&2\nexit 4\n%files\n",
+    "unmet": f"{HEAD}{NOARCH}Requires: libnothere.so.9\n{EMPTY}%files\n",
+    "conflict": f"""{HEAD}{NOARCH}Requires: hello
+{EMPTY}%install
 mkdir -p %{{buildroot}}/etc
 echo other >%{{buildroot}}/etc/hello.conf
 %files
@@ -125,6 +125,16 @@ class Fedora:
                 shutil.move(package, self.folder)
         self.index()
 
+    def bring(self, specs: Mapping[str, str]) -> None:
+        """More packages, signed; only for a copy."""
+        with tempfile.TemporaryDirectory() as folder:
+            packages = _built(Path(folder), specs, "1.0")
+            signed(self.key, packages)
+            for package in packages:
+                shutil.move(package, self.folder)
+        self.index()
+        self.sign()
+
     def sign(self) -> None:
         """Sign the list of contents, which zypper looks at."""
         self.key.detach(self.folder / "repodata/repomd.xml", "asc")
@@ -154,7 +164,7 @@ def _key() -> str:
 
 def vendor(folder: Path, name: str = "extra") -> Fedora:
     """A repository of one small package, for what `fedora` has, with a key of its own."""
-    return _make(folder, {name: f"{_HEAD}{_NOARCH}Requires: busybox\n{_EMPTY}%files\n"})
+    return _make(folder, {name: f"{HEAD}{NOARCH}Requires: busybox\n{EMPTY}%files\n"})
 
 
 def _make(making: Path, specs: Mapping[str, str] = SPECS) -> Fedora:
@@ -163,14 +173,20 @@ def _make(making: Path, specs: Mapping[str, str] = SPECS) -> Fedora:
     made.keyring.write_bytes(key.export_text())
     made.folder.mkdir()
     packages = _built(making, specs, "1.0")
-    with key.agent() as environment:
-        sign = ["--define", "_gpg_name test", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {making}/gpg"]
-        subprocess.run(["rpmsign", *sign, "--addsign", *packages], check=True, capture_output=True, env=environment)
+    signed(key, packages)
     for package in packages:
         shutil.move(package, made.folder)
     made.index()
     made.sign()
     return made
+
+
+def signed(key: Key, packages: Sequence[str]) -> None:
+    """Sign those files."""
+    with key.agent() as environment:
+        home = environment["GNUPGHOME"]
+        sign = ["--define", "_gpg_name test", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {home}"]
+        subprocess.run(["rpmsign", *sign, "--addsign", *packages], check=True, capture_output=True, env=environment)
 
 
 def _built(making: Path, specs: Mapping[str, str], version: str) -> list[str]:

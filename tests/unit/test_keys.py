@@ -545,13 +545,19 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
         yield "package", {"source": name, "suffix": "+a"}, "is no source package's name"
     yield "package", {"source": "app", "suffix": "-1"}, "can be in no version"
     yield "package", {"source": "app", "suffix": "+a", "profiles": ("a b",)}, "'a b' is no word for it"
-    yield "package", {"source": "app", "suffix": "+a", "sha256": "0"}, "sha256 is of a .dsc, and none is named here"
-    yield "package", {"file": "app", "suffix": "+a", "keyring": "ring.gpg"}, "keyring is of a .dsc, and none"
-    yield "package", {"file": "app", "suffix": "+a"}, "app is neither a .dsc nor a folder with debian/control"
-    yield "package", {"file": "src/app.orig.tar", "suffix": "+a"}, "is neither a .dsc nor a folder"
+    yield "package", {"source": "app", "suffix": "+a", "sha256": "0"}, "sha256 is of a .dsc or a .src.rpm, and none"
+    yield (
+        "package",
+        {"file": "app", "suffix": "+a", "keyring": "ring.gpg"},
+        "keyring is of a .dsc or a .src.rpm",
+    )
+    yield "package", {"file": "app", "suffix": "+a"}, "app is neither a .dsc nor a .src.rpm nor a folder with"
+    yield "package", {"file": "src/app.orig.tar", "suffix": "+a"}, "is neither a .dsc nor a .src.rpm nor a folder"
     yield "package", {"source": "app", "suffix": "+a", "jobs": -1}, "jobs cannot be negative"
     (folder / "app.src.rpm").touch()
-    yield "package", {"file": "app.src.rpm", "suffix": "+a"}, "is rpm's, and source packages are built for dpkg alone"
+    for option in ("patches", "profiles", "options"):
+        given = {"file": "app.src.rpm", "suffix": "+a", option: ("app",)}
+        yield "package", given, f"{option} are of Debian's source packages, and app.src.rpm is rpm's"
     yield "package", {"source": "app", "suffix": "+a", "patches": ("out-file",)}, "leaves the recipe's folder"
     for listed in ("", " 00 1 ../app.tar", " 00 1 /etc/passwd", " 00 1 .hidden"):
         name = f"d{abs(hash(listed))}.dsc"

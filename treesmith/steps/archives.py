@@ -104,10 +104,10 @@ def digests(folder: str) -> dict[str, str]:
         os.close(fd)
 
 
-def unlocked(step: Step, built: Iterable[str] = ()) -> str:
-    """Which of its packages, save those that it built, the step's lock names no archive of, or ""."""
+def unlocked(step: Step, built: Iterable[str] = (), more: Iterable[str] = ()) -> str:
+    """Which of its packages, and of `more`, save those that it built, the step's lock names no archive of, or ""."""
     assert step.lock
-    missing = sorted(set(step.lock.made.get("packages", {})) - set(step.archives) - set(built))
+    missing = sorted({*step.lock.made.get("packages", {}), *more} - set(step.archives) - set(built))
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     return f"where it got {', '.join(missing[:3])}{more} is not known" if missing else ""
 

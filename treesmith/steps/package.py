@@ -1,47 +1,30 @@
-"""package: a source package of Debian's family, changed where that is wanted, built anew and installed.
+"""package: a source package of Debian's or rpm's family, built anew on a throw-away copy of the tree, and installed.
 
-It is built as sbuild does it: on a throw-away copy of the tree, by dpkg-buildpackage, as nobody and without a network.
-What building it takes never comes into the tree, which gets the package and what that depends on, by its own apt. What
-apt fetches is in a signed list. Of a .dsc beside the recipe the files must be what it says, and it must be signed where
-the step names a keyring.
+As nobody and without a network. What building it takes never comes into the tree, which gets what was built, and what
+that depends on, from its own sources.
 """
 
-import io
-import os
 import re
-import shutil
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
-from treesmith import inventory
-from treesmith.archive.layer import Layer, Meta
-from treesmith.archive.read import read
-from treesmith.errors import Error
-from treesmith.inventory import Archive
-from treesmith.linux.file import open_inside
-from treesmith.sandbox.sandbox import Bind
-from treesmith.steps import apt, aptget, debs, dsc, lay
-from treesmith.steps.aptget import LOCKED_SUITE, OWN, AptGet
-from treesmith.steps.archives import Shelf, shelf, unlocked
-from treesmith.steps.debian import with_sources
-from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path, verified
-from treesmith.steps.pool import Wanted, keep, lend
-from treesmith.steps.room import PASSING, Room
+from treesmith.steps import rebuild_deb, rebuild_rpm
+from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path
+from treesmith.steps.room import Room
 from treesmith.steps.schema import Option, Schema, Value
-from treesmith.steps.source import keyring, keys
+from treesmith.steps.source import keyring
 from treesmith.steps.step import Step
 
 schema = Schema(
     kind="package",
-    help="a Debian source package, built anew and installed",
+    help="a source package of Debian's or rpm's family, built anew and installed",
     main="source",
     network=True,
     options={
-        "source": Option("string", "of the tree's sources: a name, or name=version, or name/suite"),
-        "file": Option("file", "a .dsc with its files beside it, or a folder with debian/control"),
-        "sha256": Option("string", "what the .dsc's SHA-256 must be"),
-        "keyring": Option("source", "whose signature the .dsc must have, a file of gpg or in ASCII"),
-        "patches": Option("strings", "files of the recipe's folder, for patch -p1, in this order", ()),
+        "source": Option("string", "of the tree's sources, of apt: a name, or name=version, or name/suite"),
+        "file": Option("file", "a .dsc with its files beside it, a folder with debian/control, or a .src.rpm"),
+        "sha256": Option("string", "what the SHA-256 of the .dsc or .src.rpm must be"),
+        "keyring": Option("source", "whose signature it must have: a file in ASCII, for a .dsc also one of gpg"),
+        "patches": Option("strings", "of the recipe's folder, for patch -p1, in this order; none for a .src.rpm", ()),
         "packages": Option("strings", "which of those that it makes; else the one that is called as the source is"),
         "profiles": Option("strings", "DEB_BUILD_PROFILES: nocheck, nodoc", ()),
         "options": Option("strings", "DEB_BUILD_OPTIONS: nocheck, nodoc, noopt", ()),
@@ -51,34 +34,19 @@ schema = Schema(
     one_of=("source", "file"),
 )
 
-_ELSE = "make = { source = ARCHIVE, package = true } builds and packs a source for rpm"
-_TOOLS = ("build-essential", "fakeroot")
-_HOME = "/build"
-_SOURCE = f"{_HOME}/source"
-_NOBODY = 65534  # base-passwd(8)
-_BUILT = f"{PASSING}/built"
-_SUITE = "treesmith"
-_KEYRING = f"{PASSING}/keyring.gpg"
 _NAMED = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[\w.+:~-]+|/[\w.-]+)?", re.ASCII)
 _WORD = re.compile(r"[\w.+=~-]+", re.ASCII)
 _SUFFIX = re.compile(r"[\w.+~]+", re.ASCII)
+_SRPM = ".src.rpm"
 
 
-class _Place(NamedTuple):
-    """Where a step works, on the host, and what its apt reaches."""
+class _Family(Protocol):
+    """As steps.Kind has them; `inputs` besides what `package` itself says."""
 
-    own: str
-    binds: Sequence[Bind]
-    kept: str  # the archives of the lock; "": there is none
-
-    @property
-    def bench(self) -> str:
-        """For apt on the throw-away copy: packages' scripts, run there by root, could change what is in it."""
-        return os.path.join(self.own, "bench")
-
-    @property
-    def sources(self) -> str:
-        return os.path.join(self.bench, "sources")
+    def inputs(self, step: Step, setting: Setting) -> Inputs: ...
+    def loose(self, step: Step) -> str: ...
+    def newer(self, step: Step, room: Room) -> dict[str, str]: ...
+    def run(self, step: Step, room: Room) -> dict[str, Any]: ...
 
 
 def inputs(step: Step, setting: Setting) -> Inputs:
@@ -93,213 +61,29 @@ def inputs(step: Step, setting: Setting) -> Inputs:
         raise step.error("jobs cannot be negative", "jobs")
     facts: dict[str, Value] = {}
     for option in ("sha256", "keyring"):
-        if step.text(option) and not step.text("file").endswith(".dsc"):
-            raise step.error(f"{option} is of a .dsc, and none is named here", option)
+        if step.text(option) and not step.text("file").endswith((".dsc", _SRPM)):
+            raise step.error(f"{option} is of a .dsc or a .src.rpm, and none is named here", option)
     if step.text("keyring"):
         facts["keyring.used"] = digest_of(keyring(step))
-    for name in _files(step):
-        facts |= file_facts(host_path(step, "file", name), f"file {name}")
     for patch in step.texts("patches"):
         facts |= file_facts(host_path(step, "patches", patch), f"file {patch}")
-    return Inputs(facts, not step.network or apt.are_folders(facts, setting))
+    own = _family(step).inputs(step, setting)
+    return Inputs({**facts, **own.facts}, own.pinned or not step.network)
 
 
-def _files(step: Step) -> list[str]:
-    """The host paths that the source is of, relative to the recipe's folder."""
-    name = step.text("file").rstrip("/")
-    if not name:
-        return []
-    path = host_path(step, "file")
-    if os.path.isfile(path) and name.endswith(".dsc"):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            try:
-                return [name, *(os.path.join(os.path.dirname(name), other) for other in dsc.files(file.read()))]
-            except Error as error:
-                raise step.error(f"{name}: {error.brief}", "file", error.details) from None
-    if not os.path.isfile(f"{path}/debian/control"):
-        if name.endswith(".rpm"):
-            raise step.error(f"{name} is rpm's, and source packages are built for dpkg alone", "file", hint=_ELSE)
-        raise step.error(f"{name} is neither a .dsc nor a folder with debian/control", "file")
-    lay.check(step, "file", path)
-    return [name]
+def _family(step: Step) -> _Family:
+    if step.text("file").endswith(_SRPM):
+        return rebuild_rpm
+    return rebuild_deb
 
 
 def loose(step: Step) -> str:
-    assert step.lock
-    if step.text("source") and not any(name.endswith(".dsc") for name in step.archives):
-        return f"where it got the source of {step.text('source')} is not known"
-    return unlocked(step, step.lock.made.get("built", {}))
+    return _family(step).loose(step)
 
 
 def newer(step: Step, room: Room) -> dict[str, str]:
-    return apt.newer(step, room)
+    return _family(step).newer(step, room)
 
 
 def run(step: Step, room: Room) -> dict[str, Any]:
-    with room.root() as root:
-        before = inventory.debian(root)
-    if not before:
-        raise Error("the tree has no dpkg", "source packages are built for dpkg alone", _ELSE)
-    if not step.lock:
-        with apt.folder(room) as own:
-            return _rebuild(step, room, _Place(own, apt.binds(apt.folders(room)), ""), before)
-    with shelf(step, room, _called) as shelves:
-        debs.repository(shelves, room.inside, LOCKED_SUITE, room.arch)
-        return _rebuild(step, room, _Place(shelves.own, [shelves.bind], shelves.archives), before)
-
-
-def _called(archive: Archive) -> str:
-    """What a .dsc names must be called so."""
-    return debs.called(archive) if archive.file.endswith(".deb") else archive.file
-
-
-def _rebuild(step: Step, room: Room, place: _Place, before: Mapping[str, str]) -> dict[str, Any]:
-    built = Shelf(os.path.join(place.own, "built"), os.path.join(place.own, "listed"), _BUILT)
-    for folder in (place.sources, built.archives, built.own):
-        os.makedirs(folder)
-    with room.aside() as bench:
-        head, digest, archives = _build(step, bench, place, built)
-        listed = debs.repository(built, bench.inside, _SUITE, room.arch)
-    there = {fields["package"]: fields for fields in listed}
-    wanted = step.texts("packages") or (head.name,)
-    if missing := sorted(set(wanted) - set(there)):
-        what = f"{head.name} {head.version} makes {', '.join(sorted(there))}"
-        raise Error(f"no package {', '.join(missing)} was built", what, 'packages = ["NAME"] says which')
-    own = os.path.join(place.own, "tree")
-    os.mkdir(own)
-    tool = AptGet(step, room, own, [*place.binds, built.bind], (_BUILT, _SUITE))
-    tool.inside(["update"])
-    chosen = [f"{name}={there[name]['version']}" for name in sorted(wanted)]
-    fetched = tool.get(["install", "--reinstall", "--allow-downgrades", *chosen], apt.pool(room))
-    archives |= aptget.packages([file for file in fetched if not file.source.startswith(f"file://{PASSING}")])
-    with room.root() as root:
-        after = inventory.debian(root)
-    ours = {f"{fields['package']}:{fields['architecture']}": fields for fields in listed}
-    ours = {name: fields for name, fields in ours.items() if after.get(name) == fields["version"]}
-    packages = inventory.added(before, after) | {name: fields["version"] for name, fields in ours.items()}
-    held = step.archives if step.lock else archives
-    return {
-        "package": {"name": head.name, "version": head.version, "digest": digest},
-        "built": {name: f"sha256:{fields['filename'].removesuffix('.deb')}" for name, fields in sorted(ours.items())},
-        "packages": dict(sorted(packages.items())),
-        "archives": inventory.recorded(held, held),
-    }
-
-
-def _build(step: Step, bench: Room, place: _Place, built: Shelf) -> tuple[dsc.Head, str, dict[str, Archive]]:
-    """The packages, into `built`. Returns what of, its .dsc's digest, and what was fetched for it."""
-    tool = AptGet(step, bench, place.bench, place.binds)
-    if step.text("source"):
-        with bench.root() as root:
-            _name_sources(root)
-    tool.inside(["update"])
-    fetched = tool.get(["install", *_TOOLS, *(["gpgv"] if step.text("keyring") else [])], apt.pool(bench))
-    with bench.root() as root, Layer(root) as layer:
-        layer.folder(_HOME, Meta(0o755, _NOBODY, _NOBODY))
-    sources, digest = _unpack(step, bench, place, tool)
-    for patch in step.texts("patches"):
-        _patch(step, bench, patch)
-    head = _dated(step, bench)
-    bench.say(f"{head.name} {head.version}")
-    profiles = ",".join(step.texts("profiles"))
-    request = ["build-dep", *([f"--build-profiles={profiles}"] if profiles else []), _SOURCE]
-    fetched += tool.get(request, apt.pool(bench))
-    _make(step, bench)
-    _collect(bench, built)
-    archives = {file.name: Archive(f"sha256:{file.digest}", file.source) for file in sources}
-    return head, digest, aptget.packages(fetched) | archives
-
-
-def _name_sources(root: int) -> None:
-    """Let apt know the source packages of all that it knows the packages of."""
-    folder = "etc/apt/sources.list.d"
-    paths = ["etc/apt/sources.list"]
-    try:
-        fd = open_inside(root, folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        pass
-    else:
-        paths += [f"{folder}/{name}" for name in sorted(os.listdir(fd)) if name.endswith((".list", ".sources"))]
-        os.close(fd)
-    with Layer(root) as layer:
-        for path in paths:
-            old = read(root, path).decode(errors="surrogateescape")
-            new = with_sources(old, path.endswith(".sources"))
-            layer.file(path, io.BytesIO(new.encode(errors="surrogateescape")), Meta(0o644))
-
-
-def _unpack(step: Step, bench: Room, place: _Place, tool: AptGet) -> tuple[list[Wanted], str]:
-    """The source, nobody's. Returns what apt fetched of it, and the .dsc's digest, or ""."""
-    if step.text("file") and not step.text("file").endswith(".dsc"):
-        with bench.root() as root:
-            lay.lay(host_path(step, "file"), root, _SOURCE, _NOBODY)
-        return [], ""
-    fetched: list[Wanted] = []
-    if step.text("file"):
-        if step.text("sha256"):
-            verified(step, "file")
-        for name in _files(step):
-            shutil.copy(host_path(step, "file", name), place.sources)
-    elif step.lock:
-        for archive in step.archives.values():
-            if not archive.file.endswith(".deb"):
-                shutil.copy(os.path.join(place.kept, archive.file), place.sources)
-    else:
-        request = ["source", "--download-only", step.text("source")]
-        fetched = tool.fetches(request)
-        lend(apt.pool(bench), fetched, place.sources)
-        tool.inside(request, chdir=f"{OWN}/sources")
-    (name,) = (name for name in os.listdir(place.sources) if name.endswith(".dsc"))
-    path = f"{OWN}/sources/{name}"
-    binds = [Bind(place.bench, OWN, read_only=True), *place.binds]  # of a folder apt gives links
-    if step.text("keyring"):
-        files = [(_KEYRING, dsc.dearmored(keys(step)))]
-        bench.inside(["gpgv", "--keyring", _KEYRING, path], binds=binds, files=files, what=f"gpgv {name}", alone=True)
-    extract = ["dpkg-source", "--extract", path, _SOURCE]
-    bench.inside(extract, binds=binds, user="nobody", alone=True, what=f"dpkg-source --extract {name}")
-    digest = next((file.digest for file in fetched if file.name == name), "")
-    digest = digest or digest_of(os.path.join(place.sources, name))
-    keep(apt.pool(bench), fetched, place.sources)
-    return fetched, f"sha256:{digest}"
-
-
-def _patch(step: Step, bench: Room, patch: str) -> None:
-    with open(host_path(step, "patches", patch), "rb") as file:
-        files = [(f"{PASSING}/patch", file.read())]
-    argv = ["patch", "--strip=1", "--forward", "--batch", "--no-backup-if-mismatch", f"--input={PASSING}/patch"]
-    bench.inside(argv, files=files, user="nobody", chdir=_SOURCE, alone=True, what=f"patch {patch}")
-
-
-def _dated(step: Step, bench: Room) -> dsc.Head:
-    """What the source is, by its changelog. One of the tree's sources gets a version of its own, or apt would take
-    theirs and ours for the same.
-    """
-    path = f"{_SOURCE}/debian/changelog"
-    with bench.root() as root:
-        text = read(root, path).decode(errors="surrogateescape")
-        if step.text("source"):
-            text = dsc.anew(text, step.text("suffix"), ["built anew", *step.texts("patches")])
-            with Layer(root) as layer:
-                layer.file(path, io.BytesIO(text.encode(errors="surrogateescape")), Meta(0o644, _NOBODY, _NOBODY))
-    return dsc.head(text)
-
-
-def _make(step: Step, bench: Room) -> None:
-    jobs = step.integer("jobs") or len(os.sched_getaffinity(0))
-    env = {
-        "DEB_BUILD_OPTIONS": " ".join((*step.texts("options"), f"parallel={jobs}")),
-        "DEB_BUILD_PROFILES": " ".join(step.texts("profiles")),
-        "HOME": "/nonexistent",
-    }
-    # Its time is the changelog's, so that a locked step makes the same.
-    argv = ["env", "--unset=SOURCE_DATE_EPOCH", "dpkg-buildpackage", "--build=binary", "--no-sign"]
-    bench.inside(argv, env=env, user="nobody", chdir=_SOURCE, alone=True, what="dpkg-buildpackage")
-
-
-def _collect(bench: Room, built: Shelf) -> None:
-    """The packages, by their digests."""
-    copy = ["/bin/sh", "-e", "-c", f"cp {_HOME}/*.deb {_BUILT}"]
-    bench.inside(copy, binds=[Bind(built.archives, _BUILT)], alone=True, what="cp")
-    for name in os.listdir(built.archives):
-        path = os.path.join(built.archives, name)
-        os.rename(path, os.path.join(built.archives, f"{digest_of(path)}.deb"))
+    return _family(step).run(step, room)

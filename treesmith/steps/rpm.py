@@ -163,15 +163,20 @@ def installed(room: Room, cache: str, binds: Sequence[Bind], files: Sequence[tup
     return {name: version for name, version in sorted(packages.items()) if not name.startswith("gpg-pubkey.")}
 
 
-def tidy(room: Room, found: Sources, folder: str, rubbish: Sequence[str]) -> None:
-    """Leave the sources in the tree, in `folder` of it, and of their programs nothing but what they installed."""
+def name_sources(room: Room, found: Sources, folder: str) -> None:
+    """Into the tree, in `folder` of it, with their keys."""
     with room.root() as root, Layer(root) as layer:
-        for path, mode in (("dev", 0o755), ("proc", 0o555), ("sys", 0o555)):
-            layer.folder(path, Meta(mode))
-        for path in (*rubbish, CACHE, *(f"{DATABASE}/rpmdb.sqlite{end}" for end in ("-shm", "-wal"))):
-            layer.remove(path)
         for source in found.all:
             path = f"{_KEYS}{source.name}"
             if source.key:
                 layer.file(path, io.BytesIO(source.key), Meta(0o644))
             layer.text(f"{folder}/{source.name}.repo", "\n".join([*section(source, f"/{path}"), ""]))
+
+
+def tidy(room: Room, rubbish: Sequence[str]) -> None:
+    """Leave of their programs nothing in the tree but what they installed."""
+    with room.root() as root, Layer(root) as layer:
+        for path, mode in (("dev", 0o755), ("proc", 0o555), ("sys", 0o555)):
+            layer.folder(path, Meta(mode))
+        for path in (*rubbish, CACHE, *(f"{DATABASE}/rpmdb.sqlite{end}" for end in ("-shm", "-wal"))):
+            layer.remove(path)

@@ -77,7 +77,8 @@ def run(step: Step, room: Room) -> dict[str, Any]:
         room.outside(_command(sources, "zypp", words), binds=binds, files=files, env=env, what="zypper install")
     packages = inventory.added(before, rpm.installed(room, cache, binds, files))
     archives = step.archives if step.lock else rpm.archives(sources, room.arch, packages, partial(_lists, cache))
-    rpm.tidy(room, sources, "etc/zypp/repos.d", _RUBBISH)
+    rpm.name_sources(room, sources, "etc/zypp/repos.d")
+    rpm.tidy(room, _RUBBISH)
     if step.lock:
         _undate(room)
     made = {"driver": f"{name} {version}", **sources.record(), "packages": packages}
