@@ -98,9 +98,11 @@ class Builds(RuleBasedStateMachine):
     )
     def edit(self, place: str, at: int, words: tuple[str, str], how: str) -> None:
         steps = self.steps[place] or self.steps[{"base": "top", "top": "base"}[place]]
-        kind, *_ = steps.pop(at % len(steps))
+        kind, first, second = steps.pop(at % len(steps))
+        if kind != "apt":  # whose words are a package's name
+            first, second = words
         if how != "drop":
-            steps.insert(0 if how == "move" else at % (len(steps) + 1), (kind, *words))
+            steps.insert(0 if how == "move" else at % (len(steps) + 1), (kind, first, second))
         self.edited = True
 
     @rule(name=st.sampled_from(sorted(FILES)), content=WORDS, mode=st.sampled_from([0o644, 0o755, 0o4711]))
