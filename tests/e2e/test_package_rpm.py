@@ -14,6 +14,7 @@ from treesmith.store import create_store
 
 FILE = "greet-1.2-1.src.rpm"
 STEP = f'[[step]]\n[step.package]\nfile = "{FILE}"\n'
+FINDS = "echo 'tool >= 1.0'; if [ -e /usr/bin/tool ]; then echo extra; fi"
 RUN = '[[step]]\nrun = "greet >/said"\n'
 
 
@@ -134,6 +135,14 @@ def test_what_cannot_be_built(shop: Workshop, repository: Fedora) -> None:
     srpm.source(shop.folder, needs="tool, (nothere if tool)")
     error = failing(shop, base(repository) + STEP)
     assert f"rpmbuild --rebuild {FILE} failed" in error.brief and "(nothere if tool) is needed by" in error.details
+    srpm.source(shop.folder, needs="busybox", finds="echo nothere = 3")
+    error = failing(shop, base(repository) + STEP)
+    assert "dnf install failed" in error.brief and "nothere = 3" in error.details
+    srpm.source(shop.folder, needs="busybox", finds="echo '(nothere if busybox)'")
+    error = failing(shop, base(repository) + STEP)
+    assert f"rpmbuild --rebuild {FILE} failed" in error.brief and "(nothere if busybox) is needed" in error.details
+    srpm.source(shop.folder, needs="busybox", finds="echo /tmp/evil.rpm")  # dnf would install the file
+    assert "'/tmp/evil.rpm' is no package's name" in failing(shop, base(repository) + STEP).brief
     srpm.source(shop.folder, needs="tool", how="echo no way to build this >&2; false")
     error = failing(shop, base(repository) + STEP)
     assert f"rpmbuild --rebuild {FILE} failed" in error.brief and "no way to build this" in error.details
@@ -147,10 +156,12 @@ def test_what_cannot_be_built(shop: Workshop, repository: Fedora) -> None:
 def test_locked(tmp_path: Path, repository: Fedora, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
     both = Elsewhere(tmp_path, debian())
-    srpm.source(both.here.folder)
+    srpm.source(both.here.folder, needs="busybox", finds=FINDS)
     own = repository.copy(tmp_path / "rpms")
+    own.bring({"extra": f"{rpm.HEAD}{rpm.NOARCH}{rpm.EMPTY}%files\n"})
     path = both.here.write(base(own) + STEP + RUN, "app")
     first = both.here.build(path)
+    assert {"tool.x86_64", "extra.noarch"} <= first.steps[-2]["made"]["needs"].keys()
     both.lock(path)
     own.publish("hello", "2.0")
     for listed in own.folder.glob("repodata/*"):

@@ -56,10 +56,14 @@ printf '#!/bin/sh\\necho theirs\\n' >%{{buildroot}}/usr/bin/greet
 """
 
 
-def source(folder: Path, needs: str = "tool >= 1.0, (tool or nothere), (nothere if nosuch)", how: str = "") -> Path:
-    """greet-1.2-1.src.rpm in `folder`, unsigned. how: to build it, at first."""
+def source(
+    folder: Path, needs: str = "tool >= 1.0, (tool or nothere), (nothere if nosuch)", how: str = "", finds: str = ""
+) -> Path:
+    """greet-1.2-1.src.rpm in `folder`, unsigned. how: to build it, at first. finds: says what more that takes."""
     (folder / "greet.in").write_text("#!/bin/sh\necho hello from WHO\n")
-    (folder / "greet.spec").write_text(_SPEC.replace("%{needs}", needs).replace("%build\n", f"%build\n{how}\n"))
+    (folder / "greet.spec").write_text(
+        _SPEC.replace("%{needs}", needs).replace("%build\n", f"%generate_buildrequires\n{finds}\n%build\n{how}\n")
+    )
     places = {"_topdir": folder / "top", "_sourcedir": folder, "_srcrpmdir": folder}
     defines = [word for name, value in places.items() for word in ("--define", f"{name} {value}")]
     subprocess.run(["rpmbuild", "-bs", *defines, "greet.spec"], cwd=folder, check=True, capture_output=True)
