@@ -190,3 +190,8 @@ def test_locked(tmp_path: Path, repository: Debian, monkeypatch: pytest.MonkeyPa
     assert both.here.read(tree, "/said").startswith("patched, from package\n")
     assert tree.steps[-2]["made"] == first.steps[-2]["made"]
     assert not both.dated(tree)
+    lock = path.with_suffix(".lock")
+    (digest,) = first.steps[-2]["made"]["built"].values()
+    lock.write_text(lock.read_text().replace(digest, f"sha256:{0:064}"))
+    with pytest.raises(Error, match="made something else of greet:.* than what was locked"):
+        both.again(path)
