@@ -193,5 +193,5 @@ def test_locked(tmp_path: Path, repository: Debian, monkeypatch: pytest.MonkeyPa
     lock = path.with_suffix(".lock")
     (digest,) = first.steps[-2]["made"]["built"].values()
     lock.write_text(lock.read_text().replace(digest, f"sha256:{0:064}"))
-    with pytest.raises(Error, match="made something else of greet:.* than what was locked"):
+    with pytest.raises(Error, match="made something else of greet"):
         both.again(path)

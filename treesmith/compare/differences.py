@@ -1,16 +1,14 @@
 """What two walks do not agree in."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from treesmith.compare.walk import Entry
 
-ASPECTS = frozenset(field.name for field in fields(Entry)) - {"path"}
+ASPECTS = frozenset(Entry._fields) - {"path"}
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """One aspect of one path. `aspect` is a field of Entry, or "added", "removed"; then `old` or `new` is the type."""
 
     path: str

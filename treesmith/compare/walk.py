@@ -4,8 +4,9 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 _TYPES = {
     stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo",
@@ -13,8 +14,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing in a root. `path` is relative, "" the root itself; bytes that are no UTF-8: os.fsdecode.
 
     links: the first path of the same file, for hard links; otherwise "". digest: a file's SHA-256, in hex.
@@ -31,7 +31,7 @@ class Entry:
     device: tuple[int, int] = (0, 0)  # major, minor
     links: str = ""
     digest: str = ""
-    xattrs: dict[str, bytes] = field(default_factory=dict)
+    xattrs: Mapping[str, bytes] = MappingProxyType({})
 
 
 def walk(root: int, content: bool = True) -> Iterator[Entry]:

@@ -1,7 +1,6 @@
 """pacman's databases: of what is installed, and of what a repository holds."""
 
 import os
-import tarfile
 from collections.abc import Mapping
 from io import BytesIO
 
@@ -30,6 +29,8 @@ def arch_archives(root: int, mirrors: Mapping[str, str], packages: Mapping[str, 
 
     mirrors: REPOSITORY -> its URL.
     """
+    import tarfile  # late, as for most trees there is no need of it
+
     found: dict[str, Archive] = {}
     for repository, mirror in mirrors.items():
         data = read(root, f"var/lib/pacman/sync/{repository}.db")

@@ -1,7 +1,5 @@
 """A repository's list of contents, as dnf keeps it: createrepo_c(8)."""
 
-import gzip
-import lzma
 import re
 from collections.abc import Mapping
 from io import BufferedReader, BytesIO
@@ -41,8 +39,12 @@ def _file(name: str, version: str) -> str:
 
 def _plain(data: bytes) -> bytes:
     if data.startswith(b"\x1f\x8b"):
+        import gzip
+
         return gzip.decompress(data)
     if data.startswith(b"\xfd7zXZ"):
+        import lzma
+
         return lzma.decompress(data)
     if data.startswith(MAGIC):
         stream = Zstd(BufferedReader(BytesIO(data)))

@@ -6,8 +6,6 @@ They are fetched here and not by the tools, so that one rule holds for all kinds
 import hashlib
 import os
 import shutil
-import ssl
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -154,6 +152,9 @@ def _elsewhere(url: str, epoch: int) -> Iterator[str]:
 
 def _download(url: str, path: str, caller: Mapping[str, str]) -> None:
     """OSError: not there, not reached."""
+    import ssl  # a build that has all it needs does not pay for it
+    import urllib.request
+
     if folder := local_path(url):
         shutil.copyfile(urllib.request.url2pathname(folder), path)
         return
