@@ -91,14 +91,14 @@ def listed(root: int, mirrors: list[str], packages: Mapping[str, str]) -> dict[s
     mirrors: whose lists those may be; the first one's also have debootstrap's name for them.
     """
     found: dict[str, Listed] = {}
-    wanted = {name.partition(":")[0] for name in packages}
-    for name, text in _lists(root):
+    wanted = {name.partition(":")[0].encode() for name in packages}
+    for name, data in _lists(root):
         mirror = next((uri for uri in mirrors if name.startswith(_encoded(uri))), mirrors[0])
-        for stanza in text.split("\n\n"):
-            first = stanza.lstrip("\n").partition("\n")[0]
-            if first.removeprefix("Package: ") not in wanted:
+        for stanza in data.split(b"\n\n"):  # tens of MB, of which only some are text to us
+            first = stanza.lstrip(b"\n").partition(b"\n")[0]
+            if first.removeprefix(b"Package: ") not in wanted:
                 continue
-            fields = next(iter(stanzas(stanza)))
+            fields = next(iter(stanzas(stanza.decode(errors="replace"))))
             key = f"{fields.get('package')}:{fields.get('architecture')}"
             if packages.get(key) == fields.get("version") and "sha256" in fields:
                 source = f"{mirror.rstrip('/')}/{fields.get('filename')}"
@@ -111,7 +111,7 @@ def _encoded(uri: str) -> str:
     return uri.partition("://")[2].rstrip("/").replace("_", "%5f").replace("/", "_") + "_dists_"
 
 
-def _lists(root: int) -> Iterator[tuple[str, str]]:
+def _lists(root: int) -> Iterator[tuple[str, bytes]]:
     try:
         folder = open_inside(root, _LISTS, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
@@ -121,4 +121,4 @@ def _lists(root: int) -> Iterator[tuple[str, str]]:
     finally:
         os.close(folder)
     for name in names:
-        yield name, read(root, f"{_LISTS}/{name}").decode(errors="replace")
+        yield name, read(root, f"{_LISTS}/{name}")
