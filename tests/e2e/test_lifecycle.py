@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -152,13 +153,18 @@ def test_stop_of_what_forks_all_the_time(trees: Trees) -> None:
 def test_wait_prints_the_status(trees: Trees) -> None:
     with up(trees, "brief", "read -r x < /fifo; exit 7", tree=piped(trees)) as process:
         waiting = [trees.start("wait", "brief") for _ in range(3)]
-        time.sleep(0.2)
+        wait_for("them to wait", lambda: all(watches(one.pid) for one in waiting))
         assert all(one.poll() is None for one in waiting)
         process.send_signal(signal.SIGUSR1)
         assert process.wait(PATIENCE) == 128 + signal.SIGUSR1
         for one in waiting:
             assert one.communicate(timeout=PATIENCE)[0] == b"%d\n" % (128 + signal.SIGUSR1)
             assert one.returncode == 0
+
+
+def watches(pid: int) -> bool:
+    """Whether it waits for a lock, a container's record: proc_locks(5)."""
+    return re.search(rf"-> FLOCK .* {pid} ", Path("/proc/locks").read_text()) is not None
 
 
 def piped(trees: Trees) -> str:
