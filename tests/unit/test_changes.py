@@ -137,7 +137,7 @@ def mark(path: str, opaque: bool) -> Entry:
 def found(root: Path) -> list[Found]:
     fd = os.open(root, os.O_RDONLY)
     try:
-        return [Found(**{**vars(one), "mtime": 0}) for one in walk(fd)]
+        return [one._replace(mtime=0) for one in walk(fd)]
     finally:
         os.close(fd)
 
