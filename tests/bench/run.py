@@ -140,11 +140,12 @@ def debian(bench: Bench) -> None:
     ]  # fmt: skip
     debootstrap = f"debootstrap --cache-dir={bench.folder}/debs --variant=minbase --include=ca-certificates"
     ours = f"treesmith --store {bench.folder}/debian"
+    sh(f"{ours} init")
     table(
         "build of debian-base",
         times({
             "treesmith build": (
-                f"sh -c '{ours} prune -q --step-age 0 || true'", f"{ours} build -q --refresh debian-base"
+                f"{ours} prune -q --step-age 0", f"{ours} build -q --refresh debian-base"
             ),
             "mmdebstrap": (f"rm -rf {made}", shlex.join(mmdebstrap)),
             "debootstrap": (f"rm -rf {made}", f"{debootstrap} {suite} {made} {mirror}"),

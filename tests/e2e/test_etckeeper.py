@@ -206,8 +206,10 @@ def test_a_commit_that_does_not_end(shop: Workshop, treesmith: Command, box: Tre
     """A signal ends the commit, not the launch; a kill ends both. What a git that was killed had locked does not stop
     the next launch, which commits what this one changed."""
     argv = [sys.executable, "-m", "treesmith", "launch", "-q", "box", "--", "sh", "-c", SLOW]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    running = subprocess.Popen(argv, env=environment(Path(shop.store.path)), **pipes)  # type: ignore[call-overload]
+    running = subprocess.Popen(
+        argv, env=environment(Path(shop.store.path)),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     assert running.stdout.readline() == b"up\n"
     time.sleep(1)
     running.send_signal(number)

@@ -77,6 +77,7 @@ def test_debian_by_either_driver(online: Command, tmp_path: Path, driver: str) -
     assert re.search(r"^VERSION_CODENAME=bookworm$", release, re.MULTILINE)
     assert {"apt", "bash", "ca-certificates", "coreutils", "passwd"} <= packages(online, tree)
     assert not online("launch", "-q", tree, "--", "dpkg", "--audit").stdout
+    assert not online("launch", "-q", tree, "--", "ls", "-A", "/etc/apt/preferences.d").stdout
 
 
 def test_the_drivers_agree(online: Command, tmp_path: Path) -> None:

@@ -193,5 +193,6 @@ def test_locked(tmp_path: Path, repository: Debian, monkeypatch: pytest.MonkeyPa
     lock = path.with_suffix(".lock")
     (digest,) = first.steps[-2]["made"]["built"].values()
     lock.write_text(lock.read_text().replace(digest, f"sha256:{0:064}"))
-    with pytest.raises(Error, match="made something else of greet"):
+    with pytest.raises(Error, match="made something else than what was locked") as caught:
         both.again(path)
+    assert "greet:" in caught.value.details and "without --locked" in caught.value.hint

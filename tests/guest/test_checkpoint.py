@@ -214,7 +214,10 @@ def test_it_gets_no_further_than_before(trees: Trees) -> None:
     name = trees.fresh()
     bounds = ("--user", "me", "--cap-drop", "SETUID", "--read-only", "--setenv", "SOME=thing", "--hostname", "bounded")
     start(trees, name, *bounds, "--tmpfs", "/tries/tmp:1M", name, "--", "sh", "-c", TRY)
-    tries = lambda: trees.run("enter", name, "--", "ls", "/tries/tmp").stdout  # noqa: E731
+
+    def tries() -> str:
+        return trees.run("enter", name, "--", "ls", "/tries/tmp").stdout
+
     try:
         wait_for("it to try", lambda: "tried" in tries())
         before = about(trees, name)

@@ -101,6 +101,13 @@ def test_what_a_command_may(machine: str) -> None:
     assert ask.number(9999) == ENOSYS
 
 
+@pytest.mark.parametrize("nests", [True, False])
+@pytest.mark.parametrize("capabilities", [BOOTSTRAP, frozenset[int]()])
+def test_clone3_is_there_where_no_namespace_is_refused(machine: str, nests: bool, capabilities: frozenset[int]) -> None:
+    ask = Kernel(sandbox(nests=nests, capabilities=capabilities), machine)
+    assert ask("clone3") == (ALLOW if nests and capabilities else ENOSYS)
+
+
 def test_another_architecture_has_no_calls(machine: str) -> None:
     ask = Kernel(sandbox(), machine)
     for architecture in (0x40000003, 0x40000028, ARCHITECTURES[MACHINES[machine == MACHINES[0]]]):  # i386, arm

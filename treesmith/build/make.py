@@ -157,8 +157,10 @@ class _Work:
             self._settle(step.lock, room)
 
     def _compare(self, lock: Lock, made: Mapping[str, Any]) -> None:
-        if told := difference(lock.made.get("packages", {}), made.get("packages", {})):
-            raise Error("it made something else than what was locked", told)
+        for part in ("packages", "built"):
+            if told := difference(lock.made.get(part, {}), made.get(part, {})):
+                hint = "build without --locked, and lock what comes of it"
+                raise Error("it made something else than what was locked", told, hint)
 
     def _settle(self, lock: Lock, room: Workroom) -> None:
         with room.root() as root:

@@ -21,6 +21,7 @@ from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import apt, aptget, debs, dsc, lay
 from treesmith.steps.aptget import LOCKED_SUITE, OWN, AptGet
 from treesmith.steps.archives import Shelf, shelf, unlocked
+from treesmith.steps.bench import BUILT, HOME, NOBODY, chosen, collect, furnish, jobs
 from treesmith.steps.debian import with_sources
 from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path, verified
 from treesmith.steps.pool import Wanted, keep, lend
@@ -31,10 +32,7 @@ from treesmith.steps.step import Step
 
 _ELSE = 'file = "NAME.src.rpm" is for a tree that dnf or zypper made'
 _TOOLS = ("build-essential", "fakeroot")
-_HOME = "/build"
-_SOURCE = f"{_HOME}/source"
-_NOBODY = 65534  # base-passwd(8)
-_BUILT = f"{PASSING}/built"
+_SOURCE = f"{HOME}/source"
 _SUITE = "treesmith"
 _KEYRING = f"{PASSING}/keyring.gpg"
 
@@ -112,23 +110,20 @@ def _called(archive: Archive) -> str:
 
 
 def _rebuild(step: Step, room: Room, place: _Place, before: Mapping[str, str]) -> dict[str, Any]:
-    built = Shelf(os.path.join(place.own, "built"), os.path.join(place.own, "listed"), _BUILT)
+    built = Shelf(os.path.join(place.own, "built"), os.path.join(place.own, "listed"), BUILT)
     for folder in (place.sources, built.archives, built.own):
         os.makedirs(folder)
     with room.aside() as bench:
         head, digest, archives = _build(step, bench, place, built)
         listed = debs.repository(built, bench.inside, _SUITE, room.arch)
     there = {fields["package"]: fields for fields in listed}
-    wanted = step.texts("packages") or (head.name,)
-    if missing := sorted(set(wanted) - set(there)):
-        what = f"{head.name} {head.version} makes {', '.join(sorted(there))}"
-        raise Error(f"no package {', '.join(missing)} was built", what, 'packages = ["NAME"] says which')
+    wanted = chosen(step, head.name, head.version, there)
     own = os.path.join(place.own, "tree")
     os.mkdir(own)
-    tool = AptGet(step, room, own, [*place.binds, built.bind], (_BUILT, _SUITE))
+    tool = AptGet(step, room, own, [*place.binds, built.bind], (BUILT, _SUITE))
     tool.inside(["update"])
-    chosen = [f"{name}={there[name]['version']}" for name in sorted(wanted)]
-    fetched = tool.get(["install", "--reinstall", "--allow-downgrades", *chosen], apt.pool(room))
+    request = [f"{name}={there[name]['version']}" for name in wanted]
+    fetched = tool.get(["install", "--reinstall", "--allow-downgrades", *request], apt.pool(room))
     archives |= aptget.packages([file for file in fetched if not file.source.startswith(f"file://{PASSING}")])
     with room.root() as root:
         after = inventory.debian(root)
@@ -152,8 +147,7 @@ def _build(step: Step, bench: Room, place: _Place, built: Shelf) -> tuple[dsc.He
             _name_sources(root)
     tool.inside(["update"])
     fetched = tool.get(["install", *_TOOLS, *(["gpgv"] if step.text("keyring") else [])], apt.pool(bench))
-    with bench.root() as root, Layer(root) as layer:
-        layer.folder(_HOME, Meta(0o755, _NOBODY, _NOBODY))
+    furnish(bench)
     sources, digest = _unpack(step, bench, place, tool)
     for patch in step.texts("patches"):
         _patch(step, bench, patch)
@@ -163,7 +157,7 @@ def _build(step: Step, bench: Room, place: _Place, built: Shelf) -> tuple[dsc.He
     request = ["build-dep", *([f"--build-profiles={profiles}"] if profiles else []), _SOURCE]
     fetched += tool.get(request, apt.pool(bench))
     _make(step, bench)
-    _collect(bench, built)
+    collect(bench, "*.deb", built.archives)
     archives = {file.name: Archive(f"sha256:{file.digest}", file.source) for file in sources}
     return head, digest, aptget.packages(fetched) | archives
 
@@ -190,7 +184,7 @@ def _unpack(step: Step, bench: Room, place: _Place, tool: AptGet) -> tuple[list[
     """The source, nobody's. Returns what apt fetched of it, and the .dsc's digest, or ""."""
     if step.text("file") and not step.text("file").endswith(".dsc"):
         with bench.root() as root:
-            lay.lay(host_path(step, "file"), root, _SOURCE, _NOBODY)
+            lay.lay(host_path(step, "file"), root, _SOURCE, NOBODY)
         return [], ""
     fetched: list[Wanted] = []
     if step.text("file"):
@@ -238,26 +232,16 @@ def _dated(step: Step, bench: Room) -> dsc.Head:
         if step.text("source"):
             text = dsc.anew(text, step.text("suffix"), ["built anew", *step.texts("patches")])
             with Layer(root) as layer:
-                layer.file(path, io.BytesIO(text.encode(errors="surrogateescape")), Meta(0o644, _NOBODY, _NOBODY))
+                layer.file(path, io.BytesIO(text.encode(errors="surrogateescape")), Meta(0o644, NOBODY, NOBODY))
     return dsc.head(text)
 
 
 def _make(step: Step, bench: Room) -> None:
-    jobs = step.integer("jobs") or len(os.sched_getaffinity(0))
     env = {
-        "DEB_BUILD_OPTIONS": " ".join((*step.texts("options"), f"parallel={jobs}")),
+        "DEB_BUILD_OPTIONS": " ".join((*step.texts("options"), f"parallel={jobs(step)}")),
         "DEB_BUILD_PROFILES": " ".join(step.texts("profiles")),
         "HOME": "/nonexistent",
     }
     # Its time is the changelog's, so that a locked step makes the same.
     argv = ["env", "--unset=SOURCE_DATE_EPOCH", "dpkg-buildpackage", "--build=binary", "--no-sign"]
     bench.inside(argv, env=env, user="nobody", chdir=_SOURCE, alone=True, what="dpkg-buildpackage")
-
-
-def _collect(bench: Room, built: Shelf) -> None:
-    """The packages, by their digests."""
-    copy = ["/bin/sh", "-e", "-c", f"cp {_HOME}/*.deb {_BUILT}"]
-    bench.inside(copy, binds=[Bind(built.archives, _BUILT)], alone=True, what="cp")
-    for name in os.listdir(built.archives):
-        path = os.path.join(built.archives, name)
-        os.rename(path, os.path.join(built.archives, f"{digest_of(path)}.deb"))

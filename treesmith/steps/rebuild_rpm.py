@@ -7,15 +7,15 @@ package, and the machine is called localhost, so that a locked step makes the sa
 
 import os
 import shutil
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from treesmith import inventory
-from treesmith.archive.layer import Layer, Meta
 from treesmith.errors import Error
 from treesmith.sandbox.sandbox import Bind
 from treesmith.steps import dnf, rpm
 from treesmith.steps.archives import Shelf, shelf, unlocked
+from treesmith.steps.bench import BUILT, HOME, NOBODY, chosen, collect, furnish, jobs
 from treesmith.steps.dnf import Built, Dnf
 from treesmith.steps.inputs import Inputs, Setting, digest_of, file_facts, host_path, verified
 from treesmith.steps.programs import driver
@@ -24,21 +24,18 @@ from treesmith.steps.source import is_pinned, keys
 from treesmith.steps.step import Step
 
 _TOOLS = ("rpm-build", "createrepo_c")
-_HOME = "/build"
-_NOBODY = 65534
 _SOURCE = f"{PASSING}/source"
-_BUILT = f"{PASSING}/built"
 _KEY = f"{PASSING}/key.asc"
 _OF_DPKG = ("patches", "profiles", "options")
 _QUERY = ("rpm", "-qp", "--nosignature", "--queryformat")
 _ASKED = r"%{NAME}\n%{EVR}\n%{BUILDTIME}\n[%{REQUIRENEVRS}\n]"
 _ROUNDS = 9
-_FOUND = f"{_HOME}/SRPMS/*.buildreqs.nosrc.rpm"
+_FOUND = f"{HOME}/SRPMS/*.buildreqs.nosrc.rpm"
 # 11, and such a file: its %generate_buildrequires named something that is not there.
-_TRY = f'rm -rf {_HOME}/SRPMS; "$@" || {{ [ $? = 11 ] && [ -e {_FOUND} ]; }}'
+_TRY = f'rm -rf {HOME}/SRPMS; "$@" || {{ [ $? = 11 ] && [ -e {_FOUND} ]; }}'
 _CONDITIONS = (" if ", " unless ")
 _MACROS = {
-    "_topdir": _HOME,
+    "_topdir": HOME,
     "_dbpath": f"/{rpm.DATABASE}",
     "_buildhost": "localhost",
     "use_source_date_epoch_as_buildtime": "1",
@@ -125,12 +122,12 @@ def _rebuild(step: Step, room: Room, found: rpm.Sources, place: _Place) -> dict[
         _make(step, bench, tool, place, head)
         needs = inventory.added(before, tool.installed())
         listed = _collect(bench, place)
-    chosen = _chosen(step, head, listed)
-    names = [package.name.rpartition(".")[0] for package in listed]
-    tool = Dnf(step, room, found, place.cache, Built(Bind(place.built, _BUILT, read_only=True), names))
+    there = {package.name.rpartition(".")[0]: package for package in listed}
+    wanted = [there[name] for name in chosen(step, head.name, head.version, there)]
+    tool = Dnf(step, room, found, place.cache, Built(Bind(place.built, BUILT, read_only=True), list(there)))
     before = tool.installed()
-    same = [package for package in chosen if before.get(package.name) == package.version]
-    new = [package.chosen for package in chosen if package not in same]
+    same = [package for package in wanted if before.get(package.name) == package.version]
+    new = [package.chosen for package in wanted if package not in same]
     if step.lock:
         tool.vouch()
         new += _locked(step, set(step.lock.made.get("packages", {})) - set(step.lock.made.get("built", {})))
@@ -206,8 +203,7 @@ def _locked(step: Step, packages: Container[str]) -> list[str]:
 
 def _make(step: Step, bench: Room, tool: Dnf, place: _Place, head: _Head) -> None:
     """Let it be built; where it finds out only then what more that takes, with that, once more."""
-    with bench.root() as root, Layer(root) as layer:
-        layer.folder(_HOME, Meta(0o755, _NOBODY, _NOBODY))
+    furnish(bench)
     known: list[str] = []
     for _ in range(0 if step.lock else _ROUNDS):
         _run(step, bench, place, head, _TRY)
@@ -223,35 +219,22 @@ def _make(step: Step, bench: Room, tool: Dnf, place: _Place, head: _Head) -> Non
 
 
 def _run(step: Step, bench: Room, place: _Place, head: _Head, how: str) -> None:
-    jobs = step.integer("jobs") or len(os.sched_getaffinity(0))
-    macros = {**_MACROS, "_smp_build_ncpus": str(jobs)}
+    macros = {**_MACROS, "_smp_build_ncpus": str(jobs(step))}
     defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
     name = os.path.basename(step.text("file"))
     env = {"HOME": "/nonexistent"}
     argv = ["env", f"SOURCE_DATE_EPOCH={head.time}", "rpmbuild", *defines, "--rebuild", f"{_SOURCE}/{name}"]
     bench.inside(
         ["/bin/sh", "-c", how, "sh", *argv], env=env, binds=[Bind(place.source, _SOURCE, read_only=True)],
-        user=f"{_NOBODY}:{_NOBODY}", chdir=_HOME, alone=True, what=f"rpmbuild --rebuild {name}",
+        user=f"{NOBODY}:{NOBODY}", chdir=HOME, alone=True, what=f"rpmbuild --rebuild {name}",
     )  # fmt: skip
 
 
 def _collect(bench: Room, place: _Place) -> list[_Package]:
     """The packages, by their digests, as a repository."""
-    bind = Bind(place.built, _BUILT)
-    bench.inside(["/bin/sh", "-e", "-c", f"cp {_HOME}/RPMS/*/*.rpm {_BUILT}"], binds=[bind], alone=True, what="cp")
-    for name in os.listdir(place.built):
-        path = os.path.join(place.built, name)
-        os.rename(path, os.path.join(place.built, f"{digest_of(path)}.rpm"))
+    bind = Bind(place.built, BUILT)
+    collect(bench, "RPMS/*/*.rpm", place.built)
     files = sorted(os.listdir(place.built))
-    said = bench.ask([*_QUERY, r"%{NAME}.%{ARCH} %{EVR}\n", *(f"{_BUILT}/{name}" for name in files)], binds=[bind])
-    bench.inside(["createrepo_c", "--quiet", _BUILT], binds=[bind], alone=True, what="createrepo_c")
+    said = bench.ask([*_QUERY, r"%{NAME}.%{ARCH} %{EVR}\n", *(f"{BUILT}/{name}" for name in files)], binds=[bind])
+    bench.inside(["createrepo_c", "--quiet", BUILT], binds=[bind], alone=True, what="createrepo_c")
     return [_Package(file, *line.split(" ")) for file, line in zip(files, said.splitlines(), strict=True)]
-
-
-def _chosen(step: Step, head: _Head, listed: list[_Package]) -> list[_Package]:
-    there: Mapping[str, _Package] = {package.name.rpartition(".")[0]: package for package in listed}
-    wanted = sorted(step.texts("packages") or (head.name,))
-    if missing := [name for name in wanted if name not in there]:
-        what = f"{head.name} {head.version} makes {', '.join(sorted(there))}"
-        raise Error(f"no package {', '.join(missing)} was built", what, 'packages = ["NAME"] says which')
-    return [there[name] for name in wanted]

@@ -154,6 +154,11 @@ def replace(tree: Tree) -> None:
     sync_folder(tree.home)
 
 
+def is_frozen(home: str) -> bool:
+    """Whether what ran in a tree is frozen to disk, or a killed checkpoint left some of it."""
+    return any(os.path.lexists(f"{home}/{name}") for name in (CHECKPOINT, CHECKPOINTING))
+
+
 def read_file(path: str, until: str = "") -> str:
     """The text of a file, or what comes before the first `until`, and that. ValueError if it is not UTF-8."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -198,13 +198,7 @@ class Store:
                         from treesmith.store.recovery import clear_points
 
                         clear_points(self, id)
-                    if (
-                        exclusive
-                        and not frozen
-                        and any(
-                            os.path.lexists(f"{home}/{name}") for name in (records.CHECKPOINT, records.CHECKPOINTING)
-                        )
-                    ):
+                    if exclusive and not frozen and records.is_frozen(home):
                         from treesmith.store.frozen import settle
 
                         settle(home, self.name_of(id) or f"@{id}")

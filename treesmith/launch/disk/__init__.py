@@ -182,7 +182,7 @@ def _read(folder: str, title: str) -> "dict[str, Any]":
         raise Error(f"nothing of {title} is frozen to disk", hint="treesmith checkpoint NAME")
     why = ""
     try:
-        state = records.parse(records.read_file(f"{folder}/{_STATE}"))
+        state: dict[str, Any] = records.parse(records.read_file(f"{folder}/{_STATE}"))
         if state["version"] != VERSION:
             why = f"it has version {state['version']}, and this treesmith knows {VERSION}"
         elif state["files"] != _digests(folder):
@@ -191,4 +191,4 @@ def _read(folder: str, title: str) -> "dict[str, Any]":
         why = str(error)
     if why:
         raise Error(f"what is frozen of {title} is damaged", why, f"give it up: rm -r {folder}")
-    return state  # type: ignore[no-any-return]
+    return state
